@@ -1,0 +1,34 @@
+//! Vestibule holds the long-lived connections of an application, so that its backend need not.
+//!
+//! This is the map of the house. A floor may use what the table grants it and nothing above itself;
+//! `tests/tidy.rs` proves the table.
+//!
+//! ```text
+//! main ── cli
+//!   └── server       workers, drain                              the roof
+//!        ├── transport   websocket over HTTP/1.1                 rooms with a
+//!        │    ├── api      health · metrics                      view of the
+//!        │    └── auth     jwt · origin · room rules  (pure)     street
+//!        └── shard       one core: hub + port + sockets          the engine room
+//!             ├── hub        rooms, logs, cursors   (pure)
+//!             ├── mesh       core to core           (the only lock-free code)
+//!             └── net        the only floor that says "monoio"
+//! protocol   bytes <-> values   (pure)                           the ground
+//! config · metrics · quota      plain values and atomics         the walls
+//! ```
+//!
+//! | floor | may use | must never |
+//! |---|---|---|
+//! | protocol, config, metrics, quota, mesh, net | nothing else in the crate | know each other |
+//! | hub | protocol | touch a socket, a clock, a thread |
+//! | auth | protocol, config | do I/O |
+//! | shard | protocol, config, metrics, quota, mesh, hub, net | know a transport or HTTP |
+//! | api | protocol, config, metrics, quota, hub, net, shard | hold a socket |
+//! | transport | protocol, config, metrics, quota, mesh, hub, net, auth, shard, api | keep room state |
+//! | server, cli | everything | parse bytes |
+//!
+//! Where to look: a message that a late member misses is a matter of `hub::room` (where its cursor
+//! was put) or `hub::home` (what its shard was pushed). A frame refused wrongly is in
+//! `protocol::websocket`, a connection that will not close in `shard::socket`.
+
+pub mod protocol;

@@ -1,0 +1,3 @@
+//! The door: takes the command line and hands it to the house.
+
+fn main() {}

@@ -1,0 +1,20 @@
+//! Bytes to values and back: what travels on the wire, and nothing about who carries it.
+//!
+//! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
+
+/// The front of a buffer, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded<T> {
+    /// An item, and how many bytes of the buffer it took.
+    Complete {
+        /// What was decoded.
+        item: T,
+        /// Bytes consumed from the front.
+        used: usize,
+    },
+    /// The buffer ends before the item does.
+    Incomplete {
+        /// How many bytes the buffer must hold, at least, before another try can succeed.
+        needed: usize,
+    },
+}
