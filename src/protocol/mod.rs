@@ -2,6 +2,8 @@
 //!
 //! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
 
+pub mod websocket;
+
 /// The front of a buffer, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded<T> {
