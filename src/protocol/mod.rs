@@ -3,6 +3,7 @@
 //! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
 
 pub mod websocket;
+pub mod json;
 
 /// The front of a buffer, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
