@@ -3,6 +3,8 @@
 //! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
 
 pub mod websocket;
+mod decimal;
+pub mod http;
 pub mod json;
 
 /// The front of a buffer, decoded.

@@ -1,0 +1,16 @@
+//! HTTP/1.1 as far as the front door needs it: request heads in, responses and the WebSocket handshake out.
+//!
+//! Strict where proxies and servers have disagreed before: what two readers could read differently is refused.
+//! It must not know a socket, a route or a clock.
+
+mod date;
+mod fields;
+pub mod handshake;
+mod head;
+mod response;
+
+pub use date::HttpDate;
+pub use fields::has_token;
+pub use handshake::{Handshake, Refused};
+pub use head::{Body, FIELDS_MAX, Head, HeadDecoder, HeadError};
+pub use response::{After, Response, encode_response};
