@@ -6,6 +6,7 @@ pub mod websocket;
 mod decimal;
 pub mod http;
 pub mod json;
+pub mod native;
 
 /// The front of a buffer, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
