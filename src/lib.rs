@@ -31,4 +31,5 @@
 //! was put) or `hub::home` (what its shard was pushed). A frame refused wrongly is in
 //! `protocol::websocket`, a connection that will not close in `shard::socket`.
 
+pub mod hub;
 pub mod protocol;

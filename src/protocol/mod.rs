@@ -2,11 +2,11 @@
 //!
 //! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
 
-pub mod websocket;
 mod decimal;
 pub mod http;
 pub mod json;
 pub mod native;
+pub mod websocket;
 
 /// The front of a buffer, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,4 +23,18 @@ pub enum Decoded<T> {
         /// How many bytes the buffer must hold, at least, before another try can succeed.
         needed: usize,
     },
+}
+
+/// A wire format in which rooms are told. A publication is encoded once for each that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// WebSocket text frames of the native JSON protocol.
+    Native,
+}
+
+impl Format {
+    /// How many there are.
+    pub const COUNT: usize = 1;
+    /// All of them, each at the index that `as usize` gives.
+    pub const ALL: [Format; Format::COUNT] = [Format::Native];
 }

@@ -1,0 +1,241 @@
+//! From a room's log to its members: appending, sealing at the end of a turn, and each member's batch.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::connection::{Activity, Connection};
+use super::log::Reader;
+use super::message::{ConnectionKey, Position, RoomKey};
+use super::publication::{Exclude, Publication};
+use super::room::{Member, Room};
+use super::{BATCH_SLICES_MAX, Hub, Unsent};
+use crate::protocol::websocket::{CloseCode, encode_close};
+
+impl Hub {
+    /// The one door by which a publication enters a room here, whoever published it.
+    pub(super) fn append(&mut self, room: RoomKey, publication: &Publication) {
+        let Some(entry) = self.rooms.get(room) else { return };
+        let skip = self.resolve(entry, room, &publication.exclude);
+        self.counts.appended += 1;
+        self.write_log(room, |entry| entry.log.append(&entry.name, publication, &skip));
+    }
+
+    /// The door for the word that publications are missing.
+    pub(super) fn append_gap(&mut self, room: RoomKey, position: Position) {
+        if self.rooms.contains_key(room) {
+            self.counts.gaps += 1;
+            self.write_log(room, |entry| entry.log.append_gap(&entry.name, position));
+        }
+    }
+
+    fn write_log(&mut self, room: RoomKey, write: impl FnOnce(&mut Room)) {
+        let entry = &mut self.rooms[room];
+        let before = entry.log.held_bytes();
+        write(entry);
+        self.census.log_bytes += entry.log.held_bytes() - before;
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty_rooms.push(room);
+        }
+    }
+
+    /// The local members that an exclusion names.
+    fn resolve(&self, entry: &Room, room: RoomKey, exclude: &Exclude) -> SmallVec<[ConnectionKey; 2]> {
+        let is_member = |key: ConnectionKey| {
+            let memberships = self.connections.get(key).map(|connection| &connection.memberships);
+            memberships.is_some_and(|all| all.iter().any(|one| one.room == room && one.index.is_some()))
+        };
+        let here = exclude.connections.iter().filter(|connection| connection.shard == self.options.shard);
+        let mut skip: SmallVec<[ConnectionKey; 2]> =
+            here.map(|connection| connection.key).filter(|&key| is_member(key)).collect();
+        if !exclude.users.is_empty() {
+            let named = |key| exclude.users.iter().any(|user| **user == *self.connections[key].user);
+            skip.extend(entry.members.iter().map(|member| member.connection).filter(|&key| named(key)));
+        }
+        for other in exclude.rooms.iter().filter_map(|name| self.rooms_by_name.get(&**name)) {
+            let both = self.rooms[*other].members.iter().map(|member| member.connection);
+            skip.extend(both.filter(|&key| is_member(key)));
+        }
+        skip.sort_unstable();
+        skip.dedup();
+        skip
+    }
+
+    /// Seals what the rooms got in this turn, and lists the members that are behind now.
+    pub fn end_turn(&mut self) {
+        while let Some(room) = self.dirty_rooms.pop() {
+            if self.rooms.contains_key(room) {
+                self.seal(room);
+                self.rooms[room].dirty = false;
+            }
+        }
+        self.close_too_slow();
+    }
+
+    /// Seals a room's open chunk: all its members are behind by it.
+    pub(super) fn seal(&mut self, room: RoomKey) {
+        let entry = &mut self.rooms[room];
+        let before = entry.log.held_bytes();
+        let size = entry.log.seal();
+        self.census.log_bytes -= before - entry.log.held_bytes();
+        if size == 0 {
+            return;
+        }
+        for member in &entry.members {
+            let connection = &mut self.connections[member.connection];
+            connection.room_bytes += size;
+            match connection.activity {
+                Activity::Idle => {
+                    connection.activity = Activity::Listed;
+                    self.writable.push_back(member.connection);
+                }
+                Activity::Writing if connection.unsent_bytes() > self.limits.lag_bytes => {
+                    self.too_slow.push_back(member.connection);
+                }
+                Activity::Listed | Activity::Writing => (),
+            }
+        }
+    }
+
+    /// Lists a connection as one to be written to.
+    pub(super) fn list(&mut self, key: ConnectionKey) {
+        let connection = &mut self.connections[key];
+        match connection.activity {
+            Activity::Idle => {
+                connection.activity = Activity::Listed;
+                self.writable.push_back(key);
+            }
+            Activity::Writing if connection.unsent_bytes() > self.limits.lag_bytes => {
+                self.too_slow.push_back(key)
+            }
+            Activity::Listed | Activity::Writing => (),
+        }
+    }
+
+    /// The next connection that is behind and has no write in flight.
+    pub fn poll_writable(&mut self) -> Option<ConnectionKey> {
+        self.writable.pop_front()
+    }
+
+    /// Whether [`Hub::poll_writable`] has another one.
+    pub fn has_writable(&self) -> bool {
+        !self.writable.is_empty()
+    }
+
+    /// Gathers what a connection lacks behind `slices`: its outbox, then its rooms' chunks. False if
+    /// it lacks nothing; else a write is in flight until [`Hub::on_written`].
+    pub fn batch(&mut self, key: ConnectionKey, slices: &mut Vec<Bytes>) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return false };
+        connection.flight_bytes = connection.outbox.drain(slices);
+        let reader = Reader { connection: key, format: connection.format };
+        let mut passed = false;
+        for membership in &connection.memberships {
+            let Some(index) = membership.index else { continue };
+            let entry = &mut self.rooms[membership.room];
+            let member = &mut entry.members[index as usize];
+            member.taken = entry.log.gather(member.cursor, reader, slices, BATCH_SLICES_MAX);
+            passed |= member.taken != member.cursor;
+        }
+        connection.activity = Activity::Writing;
+        if !slices.is_empty() {
+            return true;
+        }
+        // All it lacked was its own: the cursors move on without a write.
+        if passed {
+            self.on_written(key);
+        }
+        self.connections[key].activity = Activity::Idle;
+        false
+    }
+
+    /// The batch in flight has been written, all of it.
+    pub fn on_written(&mut self, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        self.census.outbox_bytes -= std::mem::take(&mut connection.flight_bytes);
+        for membership in &connection.memberships {
+            let Some(index) = membership.index else { continue };
+            let entry = &mut self.rooms[membership.room];
+            let member = &mut entry.members[index as usize];
+            let from = std::mem::replace(&mut member.cursor, member.taken);
+            connection.room_bytes -= entry.log.distance(from, member.taken);
+            let before = entry.log.held_bytes();
+            entry.log.advance(from, member.taken);
+            self.census.log_bytes -= before - entry.log.held_bytes();
+        }
+    }
+
+    /// A member leaves: what it has not been sent is dropped, or moves into its outbox. What is in
+    /// flight is accounted to the connection, since no cursor stands for it any more.
+    pub(super) fn settle(&mut self, key: ConnectionKey, room: RoomKey, member: Member, unsent: Unsent) {
+        let connection = &mut self.connections[key];
+        let log = &self.rooms[room].log;
+        let in_flight = log.distance(member.cursor, member.taken);
+        connection.room_bytes -= log.distance(member.cursor, log.head());
+        connection.flight_bytes += in_flight;
+        self.census.outbox_bytes += in_flight;
+        if unsent == Unsent::Dropped {
+            return;
+        }
+        let mut slices = Vec::new();
+        let reader = Reader { connection: key, format: connection.format };
+        log.gather(member.taken, reader, &mut slices, usize::MAX);
+        let before = connection.outbox.len();
+        for slice in slices {
+            connection.outbox.push(slice);
+        }
+        self.census.outbox_bytes += connection.outbox.len() - before;
+        if connection.outbox.len() > before {
+            self.list(key);
+        }
+    }
+
+    /// A connection that exceeded the lag: it has been taken out of its rooms and is told 4008 when it
+    /// has read what is in flight. The caller bounds how long that may take.
+    pub fn poll_too_slow(&mut self) -> Option<ConnectionKey> {
+        while let Some(key) = self.too_slow.pop_front() {
+            if self.connections.get(key).is_some_and(|connection| connection.leaving) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    fn close_too_slow(&mut self) {
+        for index in 0..self.too_slow.len() {
+            self.drop_for_lag(self.too_slow[index]);
+        }
+    }
+
+    fn drop_for_lag(&mut self, key: ConnectionKey) {
+        if self.connections.get(key).is_none_or(|connection| connection.leaving) {
+            return;
+        }
+        self.counts.too_slow += 1;
+        self.leave_all(key, Unsent::Dropped);
+        let connection = &mut self.connections[key];
+        self.census.outbox_bytes -= connection.outbox.len();
+        connection.outbox.clear();
+        connection.outbox.encode(|out| encode_close(out, CloseCode::TOO_SLOW, "too slow"));
+        connection.leaving = true;
+        self.census.outbox_bytes += connection.outbox.len();
+    }
+
+    /// Closes those furthest behind until at least `excess` bytes are theirs, and returns them: the
+    /// process holds too much. Their writes do not get to end.
+    pub fn relieve(&mut self, excess: usize) -> Vec<ConnectionKey> {
+        let behind = |(key, connection): (ConnectionKey, &Connection)| (connection.unsent_bytes(), key);
+        let mut all: Vec<_> = self.connections.iter().map(behind).filter(|(bytes, _)| *bytes > 0).collect();
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        let mut freed = 0;
+        let mut closed = Vec::new();
+        for (bytes, key) in all {
+            if freed >= excess {
+                break;
+            }
+            freed += bytes;
+            self.drop_for_lag(key);
+            closed.push(key);
+        }
+        closed
+    }
+}

@@ -1,0 +1,340 @@
+//! Rooms, logs and cursors of one shard, and all that homes and shards say to one another.
+//!
+//! A state machine: it touches no socket, no clock and no thread, so the simulator and the workers run
+//! the same code. A shard drives it like this:
+//!
+//! 1. Connections come by [`Hub::connect`] and go by [`Hub::disconnect`]. In between they
+//!    [`Hub::join`], [`Hub::leave`] and [`Hub::publish`]; what is for one of them alone goes through
+//!    [`Hub::reply`]. [`Step::Wait`] says which home has to catch up before the same call is made again.
+//! 2. What other shards said goes to [`Hub::on_message`].
+//! 3. At the end of a turn [`Hub::push`] fills the lanes, [`Hub::end_turn`] seals the rooms' chunks,
+//!    and [`Hub::poll_writable`] names connections that are behind: each is asked for a
+//!    [`Hub::batch`], which is written and then reported by [`Hub::on_written`].
+//! 4. [`Hub::poll_too_slow`] names connections that exceeded the lag and are being closed.
+//!
+//! A member never counts; positions are the home's. Waiting is not an error, and whatever a peer does
+//! is an error value: a panic in here is a defect of ours, and the process must not survive it.
+
+mod connection;
+mod delivery;
+mod home;
+mod lanes;
+mod log;
+mod message;
+mod peer;
+mod publication;
+mod room;
+#[cfg(test)]
+mod simulation;
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use foldhash::quality::FixedState;
+use slotmap::SlotMap;
+
+use connection::Connection;
+use home::{Home, HomeKey};
+use message::ReceiptKey;
+pub use message::{ConnectionId, ConnectionKey, Credit, Lanes, Message, Position, RoomKey, ShardId};
+use peer::Peer;
+pub use publication::{Exclude, Publication};
+use room::Room;
+
+use crate::protocol::Format;
+use crate::protocol::native::{self, RequestId};
+use crate::protocol::websocket::{CloseCode, encode_close};
+
+/// What makes this hub the one it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Its own number.
+    pub shard: ShardId,
+    /// How many shards the node has.
+    pub shards: u16,
+    /// Seeds the hashes of names and decides every room's home: one for the whole node, and secret.
+    pub name_seed: u64,
+    /// Seeds the epochs of this hub's homes.
+    pub epoch_seed: u64,
+}
+
+/// The limits that bite in the hub.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `limits.lag`: bytes that may be unsent to a connection whose write does not finish.
+    pub lag_bytes: usize,
+    /// `limits.rooms_per_connection`.
+    pub rooms_per_connection: usize,
+}
+
+/// How far a command got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// It took effect, or will, in its order.
+    Done,
+    /// Nothing happened: this home has to catch up first. The connection reads no more until then.
+    Wait(ShardId),
+}
+
+/// Why a command was refused; the connection stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// `limits.rooms_per_connection` is reached.
+    #[error("the connection is in as many rooms as it may be")]
+    TooManyRooms,
+    /// One can only leave where one is.
+    #[error("not a member of this room")]
+    NotJoined,
+}
+
+/// What is there, as numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Connections.
+    pub connections: usize,
+    /// Rooms with local members.
+    pub rooms: usize,
+    /// Memberships of local connections, those that wait for an answer included.
+    pub members: usize,
+    /// Rooms whose home is here.
+    pub homes: usize,
+    /// Bytes of encoded publications that some local member still has to be sent.
+    pub log_bytes: usize,
+    /// Bytes in outboxes.
+    pub outbox_bytes: usize,
+    /// Cost of publications held for shards that lag, in bytes.
+    pub home_bytes: u64,
+}
+
+/// What happened, counted from the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Publications accepted by homes here.
+    pub accepted: u64,
+    /// Publications appended to logs here.
+    pub appended: u64,
+    /// Gaps that members here were told of.
+    pub gaps: u64,
+    /// Connections closed because they exceeded the lag or the process held too much.
+    pub too_slow: u64,
+    /// Commands that had to wait for a home.
+    pub waited: u64,
+}
+
+/// The rooms of one shard.
+pub struct Hub {
+    options: Options,
+    limits: Limits,
+    /// Not the hash of the tables here: rooms of one home would crowd in a part of each.
+    home_hash: FixedState,
+    epochs: u64,
+    connections: SlotMap<ConnectionKey, Connection>,
+    rooms: SlotMap<RoomKey, Room>,
+    rooms_by_name: HashMap<Arc<str>, RoomKey, FixedState>,
+    homes: SlotMap<HomeKey, Home>,
+    homes_by_name: HashMap<Arc<str>, HomeKey, FixedState>,
+    peers: Vec<Peer>,
+    receipts: SlotMap<ReceiptKey, (ConnectionKey, RequestId)>,
+    dirty_rooms: Vec<RoomKey>,
+    writable: VecDeque<ConnectionKey>,
+    too_slow: VecDeque<ConnectionKey>,
+    fences: u64,
+    census: Census,
+    counts: Counts,
+}
+
+impl Hub {
+    /// An empty hub.
+    pub fn new(options: Options, limits: Limits) -> Hub {
+        let hash = FixedState::with_seed(options.name_seed);
+        let share = u32::from(options.shards);
+        let credit = Credit { publications: CREDIT_PUBLICATIONS, bytes: CREDIT_BYTES / u64::from(share) };
+        Hub {
+            options,
+            limits,
+            home_hash: FixedState::with_seed(options.name_seed.rotate_left(32)),
+            epochs: options.epoch_seed,
+            connections: SlotMap::with_key(),
+            rooms: SlotMap::with_key(),
+            rooms_by_name: HashMap::with_hasher(hash.clone()),
+            homes: SlotMap::with_key(),
+            homes_by_name: HashMap::with_hasher(hash.clone()),
+            peers: (0..options.shards).map(|_| Peer::new(credit, hash.clone())).collect(),
+            receipts: SlotMap::with_key(),
+            dirty_rooms: Vec::new(),
+            writable: VecDeque::new(),
+            too_slow: VecDeque::new(),
+            fences: 0,
+            census: Census::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The shard that puts this room's publications in order.
+    pub fn home_of(&self, room: &str) -> ShardId {
+        ShardId((self.home_hash.hash_one(room) % u64::from(self.options.shards)) as u16)
+    }
+
+    /// Which shard this is.
+    pub fn shard(&self) -> ShardId {
+        self.options.shard
+    }
+
+    /// A connection of `user` is there, a member of nothing yet.
+    pub fn connect(&mut self, user: Arc<str>, format: Format) -> ConnectionKey {
+        self.connections.insert(Connection::new(user, format))
+    }
+
+    /// A connection is gone: it is taken out of every room.
+    pub fn disconnect(&mut self, key: ConnectionKey) {
+        self.leave_all(key, Unsent::Dropped);
+        if let Some(connection) = self.connections.remove(key) {
+            self.census.outbox_bytes -= connection.outbox.len() + connection.flight_bytes;
+        }
+    }
+
+    /// Orders a publication by a connection into a room: all members get it but those it excludes.
+    /// With `request`, the connection is sent an ack once it has its place in the order.
+    pub fn publish(
+        &mut self,
+        from: ConnectionKey,
+        room: &str,
+        publication: &Arc<Publication>,
+        request: Option<&RequestId>,
+    ) -> Step {
+        let home = self.home_of(room);
+        let cost = Credit::of(publication);
+        if !self.is_open_towards(home, cost) {
+            self.counts.waited += 1;
+            return Step::Wait(home);
+        }
+        self.peers[home.index()].credit.take(cost);
+        if home == self.options.shard {
+            self.accept(home, room, publication);
+            if let Some(request) = request {
+                self.acknowledge(from, request);
+            }
+        } else {
+            let receipt = request.map(|request| self.receipts.insert((from, request.clone())));
+            let message = Message::Publish { room: room.into(), publication: publication.clone(), receipt };
+            self.peers[home.index()].publishes.push_back(message);
+        }
+        Step::Done
+    }
+
+    /// Whether a publication of this cost may go to that home now. A credit that is whole lets any one
+    /// publication pass, however large: else it never could.
+    fn is_open_towards(&self, home: ShardId, cost: Credit) -> bool {
+        let credit = self.peers[home.index()].credit;
+        credit.publications > 0 && credit.bytes >= cost.bytes || credit.publications == CREDIT_PUBLICATIONS
+    }
+
+    /// How many commands that had to wait for this home are worth another try, since the last call. As
+    /// long as any wait, something is under way there, so none is forgotten.
+    pub fn poll_progress(&mut self, home: ShardId) -> u32 {
+        std::mem::take(&mut self.peers[home.index()].progress)
+    }
+
+    /// Puts something into one connection's outbox. False if it takes nothing any more.
+    pub fn reply(&mut self, key: ConnectionKey, encode: impl FnOnce(&mut BytesMut)) -> bool {
+        let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.leaving) else {
+            return false;
+        };
+        let before = connection.outbox.len();
+        connection.outbox.encode(encode);
+        self.census.outbox_bytes += connection.outbox.len() - before;
+        self.list(key);
+        true
+    }
+
+    fn acknowledge(&mut self, key: ConnectionKey, request: &RequestId) {
+        let format = self.connections.get(key).map(|connection| connection.format);
+        self.reply(key, |out| match format {
+            Some(Format::Native) => native::encode_ack(out, request),
+            None => (),
+        });
+    }
+
+    /// Takes a connection out of every room, sends it what it still lacks there, then a close frame.
+    /// It takes no more commands; what it asked for before is not undone.
+    pub fn say_goodbye(&mut self, key: ConnectionKey, code: CloseCode, reason: &str) {
+        if self.connections.get(key).is_none_or(|connection| connection.leaving) {
+            return;
+        }
+        self.leave_all(key, Unsent::Sent);
+        self.reply(key, |out| encode_close(out, code, reason));
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.leaving = true;
+        }
+    }
+
+    /// A fence: once [`Hub::fence_passed`] has reached the number returned, all that any home of this
+    /// node had accepted before has been put into the logs here.
+    pub fn raise_fence(&mut self) -> u64 {
+        self.fences += 1;
+        for (_, peer) in
+            self.peers.iter_mut().enumerate().filter(|(shard, _)| *shard != self.options.shard.index())
+        {
+            peer.fence.wanted = self.fences;
+        }
+        self.fences
+    }
+
+    /// The last fence that passed.
+    pub fn fence_passed(&self) -> u64 {
+        let others = self.peers.iter().enumerate().filter(|(shard, _)| *shard != self.options.shard.index());
+        others.map(|(_, peer)| peer.fence.passed).min().unwrap_or(self.fences)
+    }
+
+    /// What is there.
+    pub fn census(&self) -> Census {
+        let home_bytes = self.homes.values().map(Home::held_bytes).sum();
+        Census {
+            connections: self.connections.len(),
+            rooms: self.rooms.len(),
+            homes: self.homes.len(),
+            home_bytes,
+            ..self.census
+        }
+    }
+
+    /// What happened.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes held for members: logs and outboxes.
+    pub fn buffered_bytes(&self) -> usize {
+        self.census.log_bytes + self.census.outbox_bytes
+    }
+
+    /// An even spread of epochs from the seed (splitmix64).
+    fn draw_epoch(&mut self) -> u32 {
+        self.epochs = self.epochs.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.epochs;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 32) as u32
+    }
+}
+
+/// What happens to what a leaving connection was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unsent {
+    Sent,
+    Dropped,
+}
+
+/// Publications that a shard may have unreleased at one home.
+const CREDIT_PUBLICATIONS: u32 = 512;
+/// What these may cost, in bytes, over all the shards of a node that publish to one home.
+const CREDIT_BYTES: u64 = 8 << 20;
+/// Joins that a shard may have unanswered at one home.
+const JOINS_UNANSWERED_MAX: u32 = 4096;
+/// Changes of interest that may wait for one lane before joins have to.
+const INTERESTS_MAX: usize = 4096;
+/// Slices a write takes at most: a bound on what a stalled write costs, 2 KiB.
+const BATCH_SLICES_MAX: usize = 64;

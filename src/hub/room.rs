@@ -1,0 +1,234 @@
+//! Joining and leaving: a room at a shard, its members, and those that wait for the home's answer.
+//!
+//! A room exists here while somebody is a member or waits. Its home hears of it when the first comes
+//! and when the last has gone, and of nobody in between.
+
+use std::sync::Arc;
+
+use super::connection::Membership;
+use super::log::{Cursor, Log};
+use super::message::{ConnectionKey, RoomKey, ShardId};
+use super::{Hub, INTERESTS_MAX, JOINS_UNANSWERED_MAX, Refusal, Step, Unsent};
+use crate::protocol::native::RequestId;
+
+/// A room that has local members.
+pub(super) struct Room {
+    pub(super) name: Arc<str>,
+    pub(super) home: ShardId,
+    /// The home has answered: publications arrive, and whoever joins is a member at once.
+    pub(super) live: bool,
+    /// It stands in the list of rooms to be sealed.
+    pub(super) dirty: bool,
+    pub(super) log: Log,
+    pub(super) members: Vec<Member>,
+    waiting: Vec<Waiting>,
+}
+
+/// A member: a position in the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) connection: ConnectionKey,
+    /// What it has been sent.
+    pub(super) cursor: Cursor,
+    /// What it will have been sent when the write in flight is done.
+    pub(super) taken: Cursor,
+}
+
+struct Waiting {
+    connection: ConnectionKey,
+    request: Option<RequestId>,
+}
+
+impl Hub {
+    /// Makes a connection a member of a room, and acknowledges it when `request` is given: at once, or
+    /// when the home has answered. From then on it is sent every publication but those that exclude it.
+    ///
+    /// Whether it may is for the caller to know. To join where one is already is acknowledged too.
+    pub fn join(
+        &mut self,
+        key: ConnectionKey,
+        name: &str,
+        request: Option<&RequestId>,
+    ) -> Result<Step, Refusal> {
+        let known = self.rooms_by_name.get(name).copied();
+        let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.leaving) else {
+            return Ok(Step::Done);
+        };
+        let membership = known.and_then(|room| connection.membership(room).copied());
+        if membership.is_none() && connection.memberships.len() >= self.limits.rooms_per_connection {
+            return Err(Refusal::TooManyRooms);
+        }
+        if membership.is_some_and(|membership| membership.index.is_some()) {
+            self.acknowledge_if(key, request);
+            return Ok(Step::Done);
+        }
+        let home = self.home_of(name);
+        let live = known.is_some_and(|room| self.rooms[room].live) || home == self.options.shard;
+        if !live && !self.may_join(home) {
+            self.counts.waited += 1;
+            return Ok(Step::Wait(home));
+        }
+        let room = known.unwrap_or_else(|| self.open_room(name, home));
+        if membership.is_none() {
+            self.connections[key].memberships.push(Membership { room, index: None });
+            self.census.members += 1;
+        }
+        if live {
+            self.attach(room, key);
+            self.acknowledge_if(key, request);
+        } else {
+            self.peers[home.index()].joins_unanswered += 1;
+            self.rooms[room].waiting.push(Waiting { connection: key, request: request.cloned() });
+        }
+        Ok(Step::Done)
+    }
+
+    /// Takes a connection out of a room. It is sent what was published there so far, then the ack.
+    pub fn leave(
+        &mut self,
+        key: ConnectionKey,
+        name: &str,
+        request: Option<&RequestId>,
+    ) -> Result<(), Refusal> {
+        let known = self.rooms_by_name.get(name).copied();
+        let connection = self.connections.get_mut(key).filter(|connection| !connection.leaving);
+        let (Some(connection), Some(room)) = (connection, known) else {
+            return Err(Refusal::NotJoined);
+        };
+        let at = connection.memberships.iter().position(|membership| membership.room == room);
+        let membership = connection.memberships.swap_remove(at.ok_or(Refusal::NotJoined)?);
+        self.detach(key, membership, Unsent::Sent);
+        self.acknowledge_if(key, request);
+        Ok(())
+    }
+
+    /// The home has answered: who waited is a member.
+    pub(super) fn on_joined(&mut self, room: RoomKey) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.live = true;
+        let (home, waiting) = (entry.home, std::mem::take(&mut entry.waiting));
+        self.peers[home.index()].joins_answered(waiting.len());
+        for Waiting { connection, request } in waiting {
+            self.attach(room, connection);
+            self.acknowledge_if(connection, request.as_ref());
+        }
+    }
+
+    /// Whether one more join may wait for that home's answer.
+    pub(super) fn may_join(&self, home: ShardId) -> bool {
+        let peer = &self.peers[home.index()];
+        peer.joins_unanswered < JOINS_UNANSWERED_MAX && peer.interests.len() < INTERESTS_MAX
+    }
+
+    pub(super) fn leave_all(&mut self, key: ConnectionKey, unsent: Unsent) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        for membership in std::mem::take(&mut connection.memberships) {
+            self.detach(key, membership, unsent);
+        }
+    }
+
+    fn open_room(&mut self, name: &str, home: ShardId) -> RoomKey {
+        let name: Arc<str> = name.into();
+        let room = self.rooms.insert(Room {
+            name: name.clone(),
+            home,
+            live: home == self.options.shard,
+            dirty: false,
+            log: Log::default(),
+            members: Vec::new(),
+            waiting: Vec::new(),
+        });
+        self.rooms_by_name.insert(name.clone(), room);
+        if home == self.options.shard {
+            let home = self.home_entry(&name);
+            self.homes[home].local = Some(room);
+        } else {
+            self.peers[home.index()].interests.want(&name, room);
+        }
+        room
+    }
+
+    /// Puts a waiting or new membership's cursor behind all that was appended so far. The cursor is set
+    /// before the ack leaves: whoever has seen the ack must also see the next publication, whichever
+    /// shard it enters by.
+    fn attach(&mut self, room: RoomKey, key: ConnectionKey) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let format = connection.format;
+        let entry = &mut self.rooms[room];
+        let Some(membership) = connection.membership(room).filter(|membership| membership.index.is_none())
+        else {
+            return;
+        };
+        membership.index = Some(entry.members.len() as u32);
+        // The others are owed what the new member must not get: it is sealed before its cursor.
+        self.seal(room);
+        let entry = &mut self.rooms[room];
+        let cursor = entry.log.attach(format);
+        entry.members.push(Member { connection: key, cursor, taken: cursor });
+    }
+
+    fn detach(&mut self, key: ConnectionKey, membership: Membership, unsent: Unsent) {
+        self.census.members -= 1;
+        let room = membership.room;
+        match membership.index {
+            Some(index) => self.detach_member(key, room, index as usize, unsent),
+            None => self.detach_waiting(key, room),
+        }
+        let entry = &self.rooms[room];
+        if entry.members.is_empty() && entry.waiting.is_empty() {
+            self.close_room(room);
+        }
+    }
+
+    fn detach_member(&mut self, key: ConnectionKey, room: RoomKey, index: usize, unsent: Unsent) {
+        if unsent == Unsent::Sent {
+            self.seal(room);
+        }
+        let entry = &mut self.rooms[room];
+        let member = entry.members.swap_remove(index);
+        debug_assert!(member.connection == key, "a membership names its member");
+        if let Some(moved) = entry.members.get(index)
+            && let Some(membership) = self.connections[moved.connection].membership(room)
+        {
+            membership.index = Some(index as u32);
+        }
+        self.settle(key, room, member, unsent);
+        let before = self.rooms[room].log.held_bytes();
+        let format = self.connections[key].format;
+        let log = &mut self.rooms[room].log;
+        log.detach(member.cursor, format);
+        self.census.log_bytes -= before - log.held_bytes();
+    }
+
+    /// Who leaves while it waits is acknowledged as a member that left again: nothing was published in
+    /// between.
+    fn detach_waiting(&mut self, key: ConnectionKey, room: RoomKey) {
+        let entry = &mut self.rooms[room];
+        let (gone, stay) =
+            std::mem::take(&mut entry.waiting).into_iter().partition(|one| one.connection == key);
+        entry.waiting = stay;
+        let gone: Vec<Waiting> = gone;
+        self.peers[entry.home.index()].joins_answered(gone.len());
+        for Waiting { request, .. } in gone {
+            self.acknowledge_if(key, request.as_ref());
+        }
+    }
+
+    fn close_room(&mut self, room: RoomKey) {
+        let Some(entry) = self.rooms.remove(room) else { return };
+        self.census.log_bytes -= entry.log.held_bytes();
+        self.rooms_by_name.remove(&entry.name);
+        if entry.home != self.options.shard {
+            self.peers[entry.home.index()].interests.unwant(&entry.name);
+        } else if let Some(&home) = self.homes_by_name.get(&entry.name) {
+            self.homes[home].local = None;
+            self.close_home_if_unwanted(home);
+        }
+    }
+
+    fn acknowledge_if(&mut self, key: ConnectionKey, request: Option<&RequestId>) {
+        if let Some(request) = request {
+            self.acknowledge(key, request);
+        }
+    }
+}
