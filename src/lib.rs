@@ -33,3 +33,6 @@
 
 pub mod hub;
 pub mod protocol;
+
+#[cfg(feature = "server")]
+pub mod config;

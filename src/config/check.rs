@@ -1,0 +1,157 @@
+//! What ties keys together: the complaints that no key alone deserves.
+//!
+//! Judges values, and blames the key that was set. Opens no file but the secret's, by the way it was handed.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use super::read::Reader;
+use super::value::show_size;
+use super::{Access, Mode, Pattern, RoomRule, Secret};
+
+/// Adds every complaint there is to what `reader` has read, and brings the secret in from its file.
+pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
+    secret(reader, open);
+    algorithms(reader);
+    sizes(reader);
+    paths(reader);
+    addresses(reader);
+    rooms(reader);
+}
+
+fn secret(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
+    const INLINE: &str = "auth.hs256_secret";
+    const FILE: &str = "auth.hs256_secret_file";
+    if !reader.is_good(&[INLINE, FILE, "auth.mode"]) {
+        return;
+    }
+    let file = std::mem::take(&mut reader.draft.hs256_secret_file);
+    let mut place = INLINE;
+    if !file.is_empty() {
+        if reader.draft.config.auth.hs256_secret.is_some() {
+            return reader.blame(&[FILE], "auth.hs256_secret is set too; leave one of them empty");
+        }
+        match open(Path::new(&file)) {
+            Ok(bytes) => reader.draft.config.auth.hs256_secret = Some(Secret::new(&bytes)),
+            Err(error) => return reader.blame(&[FILE], &format!("cannot be read: {error}")),
+        }
+        place = FILE;
+    }
+    match &reader.draft.config.auth.hs256_secret {
+        Some(secret) if secret.as_bytes().len() < SECRET_BYTES_MIN => {
+            let len = secret.as_bytes().len();
+            let text =
+                format!("it has {len} bytes, and HS256 needs {SECRET_BYTES_MIN} at least; {SECRET_RECIPE}");
+            reader.blame(&[place], &text);
+        }
+        None if reader.draft.config.auth.mode == Mode::Jwt => {
+            let text = format!(
+                "auth.mode = \"jwt\" needs the key that tokens are signed with: set it, or {FILE}, or the variable \
+                 VESTIBULE_AUTH__HS256_SECRET; {SECRET_RECIPE}"
+            );
+            reader.blame(&[INLINE], &text);
+        }
+        _ => {}
+    }
+}
+
+fn algorithms(reader: &mut Reader<'_>) {
+    const ALGORITHMS: &str = "auth.algorithms";
+    if reader.is_good(&[ALGORITHMS]) && reader.draft.config.auth.algorithms.is_empty() {
+        reader.blame(&[ALGORITHMS], "without an algorithm no token can be good");
+    }
+}
+
+fn sizes(reader: &mut Reader<'_>) {
+    let limits = &reader.draft.config.limits;
+    let (lag, buffered) = (limits.lag as u64, limits.buffered as u64);
+    let orders = [
+        ("limits.frame", limits.frame, "limits.message", limits.message),
+        ("limits.message", limits.message, "limits.lag", lag),
+        ("limits.lag", lag, "limits.buffered", buffered),
+    ];
+    for (small, small_bytes, large, large_bytes) in orders {
+        if small_bytes > large_bytes && reader.is_good(&[small, large]) {
+            let (small_size, large_size) = (show_size(small_bytes), show_size(large_bytes));
+            let text = format!("{small} ({small_size}) must not be larger than {large} ({large_size})");
+            reader.blame(&[small, large], &text);
+        }
+    }
+}
+
+fn paths(reader: &mut Reader<'_>) {
+    const ECHO: &str = "websocket.echo";
+    const PATH: &str = "websocket.path";
+    let websocket = &reader.draft.config.websocket;
+    if reader.is_good(&[ECHO, PATH]) && websocket.echo.as_ref() == Some(&websocket.path) {
+        let text = format!("websocket.path is {} too; the two must differ", websocket.path);
+        reader.blame(&[ECHO, PATH], &text);
+    }
+}
+
+fn addresses(reader: &mut Reader<'_>) {
+    const ADMIN: &str = "admin.address";
+    let admin = reader.draft.config.admin.address;
+    let listeners: Vec<SocketAddr> = reader.draft.config.listeners.iter().map(|it| it.address).collect();
+    if reader.is_good(&[ADMIN, "admin.keys"])
+        && !admin.ip().to_canonical().is_loopback()
+        && reader.draft.config.admin.keys.is_empty()
+    {
+        reader.blame(&[ADMIN], "without admin.keys only a loopback address, such as 127.0.0.1:9091");
+    }
+    for (at, address) in listeners.iter().enumerate() {
+        let path = format!("listener.{at}.address");
+        if !reader.is_good(&[&path]) {
+            continue;
+        }
+        if reader.is_good(&[ADMIN]) && collide(*address, admin) {
+            reader
+                .blame(&[&path, ADMIN], &format!("listener {address} and admin {admin} cannot both listen"));
+        }
+        let earlier = listeners[..at].iter().find(|earlier| collide(*address, **earlier));
+        if let Some(earlier) = earlier {
+            reader.blame(&[&path], &format!("listeners {earlier} and {address} cannot both listen"));
+        }
+    }
+}
+
+/// Whether two sockets cannot both listen: one port, and one address or all addresses of its family.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let one_family =
+        matches!((a.ip(), b.ip()), (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)));
+    let wide = one_family && (a.ip().is_unspecified() || b.ip().is_unspecified());
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || wide)
+}
+
+fn rooms(reader: &mut Reader<'_>) {
+    let anonymous = reader.draft.config.auth.mode == Mode::None && reader.is_good(&["auth.mode"]);
+    let rules = reader.draft.config.rooms.clone();
+    let mut earlier: Vec<&Pattern> = Vec::new();
+    for (at, RoomRule { pattern, join, publish }) in rules.iter().enumerate() {
+        let path = format!("room.{at}.pattern");
+        let good = reader.is_good(&[&path]);
+        for (key, access) in [("join", join), ("publish", publish)] {
+            let key = format!("room.{at}.{key}");
+            if anonymous && matches!(access, Access::Authenticated | Access::Token | Access::Owner) {
+                let text = "with auth.mode = \"none\" nobody has an identity: \"anyone\" or \"nobody\"";
+                reader.blame(&[&key], text);
+            } else if *access == Access::Owner && good && !pattern.names_user() {
+                reader.blame(&[&key], "an owner is known by {user}, which is not in the pattern");
+            }
+        }
+        if !good {
+            continue;
+        }
+        if let Some(by) = earlier.iter().find(|by| by.shadows(pattern)) {
+            let text = format!("never reached: an earlier rule's {:?} covers the same rooms", by.as_str());
+            reader.blame(&[&path], &text);
+        } else {
+            earlier.push(pattern);
+        }
+    }
+}
+
+/// Bytes of an HS256 key, at least: as many as the hash has (RFC 7518 section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+const SECRET_RECIPE: &str = "make one with: openssl rand -base64 48";
