@@ -35,4 +35,6 @@ pub mod hub;
 pub mod protocol;
 
 #[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
 pub mod config;

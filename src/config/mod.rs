@@ -27,6 +27,7 @@ pub use complaint::Complaints;
 pub use manual::default_file;
 pub use pattern::{BadPattern, Pattern};
 pub use value::{Access, Algorithm, Driver, Mode, Refuse, Secret};
+pub(crate) use value::{parse_duration, show_duration};
 
 use schema::Draft;
 

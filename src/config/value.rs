@@ -138,14 +138,14 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 /// A duration such as `500ms`; `None` if it is not written so, or does not fit 64 bits of milliseconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let (_, factor_ms) = DURATION_UNITS_MS.iter().find(|(name, _)| *name == unit)?;
     number.checked_mul(*factor_ms).map(Duration::from_millis)
 }
 
 /// The shortest way to write a duration that [`parse_duration`] reads; below a millisecond it is cut.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if ms == 0 {
         return "0s".to_owned();

@@ -1,0 +1,265 @@
+//! The command line: what was asked for, and the answer where a text is one.
+//!
+//! `check`, `config` and `token` are answered here; `serve` and `demo` are handed back to the door, which has
+//! the server. Prints nothing and ends nothing: the door does, with the exit code it is told.
+
+mod check;
+mod config;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Complaints;
+
+pub use check::Check;
+pub use config::Print;
+pub use token::{Mint, Token};
+
+/// An io_uring edge proxy that holds WebSocket connections and rooms for application backends.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A command and its flags.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve clients until SIGTERM or SIGINT
+    #[command(after_help = EXIT_CODES)]
+    Serve(Serve),
+    /// Serve a chat page with open rooms and a throw-away key, and print its address
+    #[command(after_help = EXIT_CODES)]
+    Demo(Demo),
+    /// Say all that is wrong with a configuration file, with line and what is allowed
+    #[command(after_help = EXIT_CODES)]
+    Check(Check),
+    /// Print the commented default configuration file
+    #[command(after_help = EXIT_CODES)]
+    Config(Print),
+    /// Mint a JSON Web Token with the configured key
+    #[command(after_help = EXIT_CODES)]
+    Token(Token),
+}
+
+/// `vestibule serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Configuration file; without one, the defaults and VESTIBULE_SECTION__KEY
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `vestibule demo`.
+#[derive(Debug, Clone, Args)]
+pub struct Demo {
+    /// Address to serve the page and its WebSocket on
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
+    pub address: SocketAddr,
+}
+
+/// What a command comes to.
+#[derive(Debug)]
+pub enum Asked {
+    /// This text on standard output, with a line end after it; then exit 0.
+    Print(String),
+    /// A server.
+    Serve(Serve),
+    /// A demonstration.
+    Demo(Demo),
+}
+
+/// Why a command could not be answered; `Display` is for standard error.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Configuration(#[from] Complaints),
+    /// A flag's value cannot be used with this configuration.
+    #[error("{0}")]
+    Command(String),
+}
+
+impl Failure {
+    /// The exit code to end with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => EXIT_CONFIGURATION,
+            Self::Command(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl Command {
+    /// The answer, given the environment's variables and the time in Unix seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] names what the operator has to change.
+    pub fn answer(self, env: Vec<(String, String)>, now_s: u64, mint: Mint) -> Result<Asked, Failure> {
+        match self {
+            Self::Serve(serve) => Ok(Asked::Serve(serve)),
+            Self::Demo(demo) => Ok(Asked::Demo(demo)),
+            Self::Check(check) => check.answer(env).map(Asked::Print),
+            Self::Config(print) => Ok(Asked::Print(print.answer())),
+            Self::Token(token) => token.answer(env, now_s, mint).map(Asked::Print),
+        }
+    }
+}
+
+/// The environment, as [`crate::config::load`] takes it: what is not UTF-8 has U+FFFD in it.
+pub fn environment() -> Vec<(String, String)> {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect()
+}
+
+/// Something failed while running.
+pub const EXIT_FAILED: u8 = 1;
+/// The configuration is wrong, or asks for what this machine has not: trying again will not help (EX_CONFIG).
+pub const EXIT_CONFIGURATION: u8 = 78;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  all is well
+   1  something failed while running
+   2  the command line is wrong
+  78  the configuration is wrong, or asks for what this machine has not; trying again will not help";
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
+    }
+
+    fn answer(line: &str, env: &[(&str, &str)]) -> Result<String, Failure> {
+        let mint: Mint =
+            |secret, user, rooms, expires_s| format!("{}|{user}|{rooms:?}|{expires_s}", secret.len());
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        match parse(line).expect(line).answer(env, 1_000_000, mint)? {
+            Asked::Print(text) => Ok(text),
+            other => panic!("{other:?} is no text"),
+        }
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("v.toml");
+        std::fs::write(&path, text).expect("a file");
+        let path = path.display().to_string();
+        (dir, path)
+    }
+
+    const SECRET: (&str, &str) = ("VESTIBULE_AUTH__HS256_SECRET", "0123456789abcdef0123456789abcdef");
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_help_that_names_the_exit_codes() {
+        for line in
+            ["vestibule --help", "vestibule serve --help", "vestibule demo --help", "vestibule check --help"]
+                .into_iter()
+                .chain(["vestibule config --help", "vestibule token --help"])
+        {
+            let help = parse(line).expect_err(line);
+            assert_eq!(help.exit_code(), 0, "{line}");
+            assert!(help.to_string().contains("78  the configuration is wrong"), "{line}");
+        }
+    }
+
+    #[test]
+    fn serve_and_demo_are_handed_back() {
+        let Ok(Command::Serve(serve)) = parse("vestibule serve --config a.toml") else { panic!("not serve") };
+        assert_eq!(serve.config.as_deref(), Some(Path::new("a.toml")));
+        let Ok(Command::Serve(Serve { config: None })) = parse("vestibule serve") else {
+            panic!("not serve")
+        };
+        let Ok(Command::Demo(demo)) = parse("vestibule demo") else { panic!("not demo") };
+        assert_eq!(demo.address.to_string(), "127.0.0.1:8080");
+        assert!(parse("vestibule demo --address [::1]:0").is_ok());
+    }
+
+    #[test]
+    fn a_wrong_command_line_exits_with_2() {
+        for line in ["vestibule", "vestibule fly", "vestibule check", "vestibule demo --address here"] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        for line in
+            ["vestibule token", "vestibule token --user a --ttl 1", "vestibule token --user a --ttl 500ms"]
+        {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("vestibule token --user a --rooms a*b").expect_err("a pattern").exit_code(), 2);
+    }
+
+    #[test]
+    fn a_good_file_is_ok_in_one_line() {
+        let (_dir, path) = file("[[room]]\npattern = \"chat:*\"\njoin = \"authenticated\"\n");
+        let text = answer(&format!("vestibule check {path}"), &[SECRET]).expect("a good file");
+        assert_eq!(
+            text,
+            format!("{path}: ok: clients on 0.0.0.0:8080, admin on 127.0.0.1:9091, auth jwt, 1 room rule")
+        );
+    }
+
+    #[test]
+    fn a_file_without_rooms_is_told_what_that_means() {
+        let (_dir, path) =
+            file("[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"[::1]:2\"\n");
+        let text = answer(&format!("vestibule check {path}"), &[SECRET]).expect("a good file");
+        assert_eq!(
+            text,
+            format!(
+                "{path}: ok: clients on 127.0.0.1:1 and [::1]:2, admin on 127.0.0.1:9091, auth jwt, no room rule, \
+                 so nobody can join a room"
+            )
+        );
+    }
+
+    #[test]
+    fn a_bad_file_has_all_its_complaints_and_exit_78() {
+        let (_dir, path) = file("[limits]\nlag = \"1 MB\"\nlagg = 1\n");
+        let failure = answer(&format!("vestibule check {path}"), &[SECRET]).expect_err("a bad file");
+        assert_eq!(failure.exit_code(), 78);
+        assert_eq!(failure.to_string().lines().count(), 2);
+        assert!(failure.to_string().starts_with(&format!("{path}:2: limits.lag = \"1 MB\": a size is")));
+    }
+
+    #[test]
+    fn config_prints_the_default_file() {
+        let text = answer("vestibule config", &[]).expect("a text");
+        assert_eq!(format!("{text}\n"), crate::config::default_file());
+    }
+
+    #[test]
+    fn a_token_is_minted_with_the_configured_key() {
+        let text =
+            answer("vestibule token --user ada --rooms chat:*,lobby --ttl 2h", &[SECRET]).expect("a token");
+        assert_eq!(text, "32|ada|[\"chat:*\", \"lobby\"]|1007200");
+        let text = answer("vestibule token --user ada", &[SECRET]).expect("a token");
+        assert_eq!(text, "32|ada|[]|1003600");
+    }
+
+    #[test]
+    fn a_token_without_a_key_is_refused() {
+        let failure = answer("vestibule token --user ada", &[]).expect_err("no key");
+        assert_eq!(failure.exit_code(), 78);
+        let failure =
+            answer("vestibule token --user ada", &[("VESTIBULE_AUTH__MODE", "none")]).expect_err("no key");
+        assert_eq!(failure.exit_code(), 1);
+        assert_eq!(failure.to_string(), "no key to sign with: the configuration sets no auth.hs256_secret");
+    }
+}
