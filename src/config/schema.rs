@@ -432,21 +432,21 @@ pub(super) static SECTIONS: [Section; 7] = [
             },
             Key {
                 name: "messages_per_second",
-                kind: Kind::Count(1, 1_000_000, |it, n| it.config.limits.messages_per_second = fit(n)),
+                kind: Kind::Count(1, 4_000_000_000, |it, n| it.config.limits.messages_per_second = fit(n)),
                 default: "50",
                 help: "Messages of one connection: what a second adds to its token bucket.",
                 past: NOT_YET,
             },
             Key {
                 name: "burst",
-                kind: Kind::Count(1, 1_000_000, |it, n| it.config.limits.burst = fit(n)),
+                kind: Kind::Count(1, 4_000_000_000, |it, n| it.config.limits.burst = fit(n)),
                 default: "100",
                 help: "Messages of one connection at once: what its token bucket holds.",
                 past: NOT_YET,
             },
             Key {
                 name: "messages_per_second_per_user",
-                kind: Kind::Count(0, 1_000_000, |it, n| {
+                kind: Kind::Count(0, 4_000_000_000, |it, n| {
                     it.config.limits.messages_per_second_per_user = fit(n)
                 }),
                 default: "0",
@@ -455,7 +455,7 @@ pub(super) static SECTIONS: [Section; 7] = [
             },
             Key {
                 name: "messages_per_second_per_address",
-                kind: Kind::Count(0, 1_000_000, |it, n| {
+                kind: Kind::Count(0, 4_000_000_000, |it, n| {
                     it.config.limits.messages_per_second_per_address = fit(n)
                 }),
                 default: "0",

@@ -42,7 +42,9 @@ impl Hub {
             return self.free(origin, Credit::of(publication));
         };
         let home = &mut self.homes[key];
-        if !home.accept(publication, origin) {
+        if home.accept(publication, origin) {
+            self.census.home_bytes += publication.cost();
+        } else {
             Self::free_in(&mut self.peers, self.options.shard, origin, Credit::of(publication));
         }
         for shard in home.queue() {
@@ -83,8 +85,11 @@ impl Hub {
 
     fn on_unwanted(&mut self, from: ShardId, name: &str) {
         if let Some(&key) = self.homes_by_name.get(name) {
-            let (peers, here) = (&mut self.peers, self.options.shard);
-            let free = |origin, credit| Self::free_in(peers, here, origin, credit);
+            let (peers, census, here) = (&mut self.peers, &mut self.census, self.options.shard);
+            let free = |origin, credit: Credit| {
+                census.home_bytes -= credit.bytes;
+                Self::free_in(peers, here, origin, credit);
+            };
             if self.homes[key].unwant(from, free) {
                 self.peers[from.index()].homes.retain(|&queued| queued != key);
             }
@@ -130,8 +135,11 @@ impl Hub {
     fn release(&mut self, to: ShardId, lanes: &mut impl Lanes) {
         let (here, lag_max) = (self.options.shard, self.limits.lag_bytes as u64);
         while let Some(&key) = self.peers[to.index()].homes.front() {
-            let peers = &mut self.peers;
-            let free = |origin, credit| Self::free_in(peers, here, origin, credit);
+            let (peers, census) = (&mut self.peers, &mut self.census);
+            let free = |origin, credit: Credit| {
+                census.home_bytes -= credit.bytes;
+                Self::free_in(peers, here, origin, credit);
+            };
             let home = self.homes.get_mut(key);
             if home.is_some_and(|home| home.push(to, lanes, lag_max, free) == Pushed::LaneFull) {
                 return;

@@ -291,12 +291,10 @@ impl Hub {
 
     /// What is there.
     pub fn census(&self) -> Census {
-        let home_bytes = self.homes.values().map(Home::held_bytes).sum();
         Census {
             connections: self.connections.len(),
             rooms: self.rooms.len(),
             homes: self.homes.len(),
-            home_bytes,
             ..self.census
         }
     }
@@ -306,9 +304,24 @@ impl Hub {
         self.counts
     }
 
-    /// Bytes held for members: logs and outboxes.
+    /// Bytes held for members and for shards that lag: logs and outboxes.
     pub fn buffered_bytes(&self) -> usize {
-        self.census.log_bytes + self.census.outbox_bytes
+        self.census.log_bytes + self.census.outbox_bytes + self.census.home_bytes as usize
+    }
+
+    /// Bytes in a connection's outbox, a write in flight included: what it asked for and does not read.
+    pub fn outbox_bytes(&self, key: ConnectionKey) -> usize {
+        self.connections.get(key).map_or(0, |connection| connection.outbox.len() + connection.flight_bytes)
+    }
+
+    /// Whether a connection has been told goodbye, or will be: it takes no more commands.
+    pub fn is_leaving(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key).is_none_or(|connection| connection.leaving)
+    }
+
+    /// All connections.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionKey> {
+        self.connections.keys()
     }
 
     /// An even spread of epochs from the seed (splitmix64).

@@ -1,0 +1,108 @@
+//! Counts that all shards share: how many connections each holds, and how much is held for members.
+//!
+//! Plain atomics, no lock: whoever reads them sees numbers that were true a moment ago, and every
+//! decision taken on them must be one that may be a few off.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+/// What the shards of a node know of one another.
+#[derive(Debug)]
+pub struct Quota {
+    shards: Vec<Load>,
+    stopping: AtomicBool,
+}
+
+/// One shard's load, on cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load {
+    connections: AtomicUsize,
+    buffered_bytes: AtomicUsize,
+}
+
+impl Quota {
+    /// For so many shards.
+    pub fn new(shards: usize) -> Quota {
+        Quota { shards: (0..shards).map(|_| Load::default()).collect(), stopping: AtomicBool::new(false) }
+    }
+
+    /// Takes a place for a socket just accepted at shard `here`, at the shard with the fewest, and names
+    /// that shard: `here` where there is a tie, since moving costs. `None` when `connections_max` are
+    /// placed already. Every place is given back by [`Quota::leave`].
+    pub fn place(&self, here: usize, connections_max: usize) -> Option<usize> {
+        let held = |shard: usize| self.shards[shard].connections.load(Relaxed);
+        if self.connections() >= connections_max {
+            return None;
+        }
+        let least = (0..self.shards.len()).min_by_key(|&shard| (held(shard), shard != here)).unwrap_or(here);
+        self.shards[least].connections.fetch_add(1, Relaxed);
+        Some(least)
+    }
+
+    /// Gives a place back.
+    pub fn leave(&self, shard: usize) {
+        self.shards[shard].connections.fetch_sub(1, Relaxed);
+    }
+
+    /// Sockets placed, over all shards.
+    pub fn connections(&self) -> usize {
+        self.shards.iter().map(|load| load.connections.load(Relaxed)).sum()
+    }
+
+    /// Says what a shard holds for its members, and returns what all hold, in bytes.
+    pub fn set_buffered(&self, shard: usize, bytes: usize) -> usize {
+        self.shards[shard].buffered_bytes.store(bytes, Relaxed);
+        self.shards.iter().map(|load| load.buffered_bytes.load(Relaxed)).sum()
+    }
+
+    /// From now on nobody new is let in.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
+    }
+
+    /// Whether the node is on its way out.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_connects_spread_evenly_however_they_are_accepted() {
+        for accepted_by_first in [0, 1, 500, 1000] {
+            let quota = Quota::new(2);
+            let mut placed = [0, 0];
+            for number in 0..1000 {
+                let here = usize::from(number >= accepted_by_first);
+                placed[quota.place(here, 1000).unwrap()] += 1;
+            }
+            assert_eq!(placed, [500, 500]);
+            assert_eq!(quota.place(0, 1000), None);
+        }
+    }
+
+    #[test]
+    fn after_departures_the_emptier_shard_fills_up_first() {
+        let quota = Quota::new(2);
+        for _ in 0..10 {
+            quota.place(0, 100);
+        }
+        for _ in 0..5 {
+            quota.leave(1);
+        }
+        assert!((0..5).all(|_| quota.place(0, 100) == Some(1)));
+        assert_eq!(quota.place(1, 100), Some(1));
+    }
+
+    #[test]
+    fn what_is_buffered_is_summed_over_the_shards() {
+        let quota = Quota::new(3);
+        quota.set_buffered(0, 5);
+        quota.set_buffered(1, 7);
+        assert_eq!(quota.set_buffered(2, 1), 13);
+        assert_eq!(quota.set_buffered(0, 0), 8);
+    }
+}
