@@ -54,6 +54,8 @@ pub struct Limits {
 pub struct Decoder {
     state: State,
     message: Option<Message>,
+    /// Of a text message, a code point that its next piece must finish.
+    pending: Pending,
     /// The message's payload so far, and behind it that of a control frame that came in between.
     buffer: Vec<u8>,
     /// How much of `buffer`'s end belongs to a control frame, in bytes.
@@ -159,10 +161,13 @@ impl Decoder {
         let rest = &mut input[header_len..];
         let len = usize::try_from(frame.remaining).map_or(rest.len(), |remaining| remaining.min(rest.len()));
         let piece = &mut rest[..len];
-        mask::unmask(piece, frame.key);
+        let ascii = mask::unmask(piece, frame.key);
         frame.remaining -= len as u64;
+        if frame.kind == Kind::Text && !(ascii && self.pending.is_empty()) {
+            self.judge_text(piece, frame.ends_message())?;
+        }
         let ready = match frame.kind {
-            Kind::Text | Kind::Binary => self.take_data(&frame, piece, limits)?,
+            Kind::Text | Kind::Binary => self.take_data(&frame, piece, limits),
             Kind::Ping | Kind::Pong | Kind::Close => self.take_control(&frame, piece),
         };
         if frame.remaining > 0 {
@@ -192,7 +197,7 @@ impl Decoder {
             }
             (Opcode::Text | Opcode::Binary, message) => {
                 let kind = if opcode == Opcode::Text { Kind::Text } else { Kind::Binary };
-                *message = Some(Message { kind, frames: 1, pending: Pending::default() });
+                *message = Some(Message { kind, frames: 1 });
                 kind
             }
         };
@@ -219,53 +224,43 @@ impl Decoder {
         Ok(())
     }
 
+    /// Judges an unmasked piece of a text.
+    fn judge_text(&mut self, piece: &[u8], last: bool) -> Result<(), Violation> {
+        if last && self.pending.is_empty() {
+            return if utf8::is_valid(piece) { Ok(()) } else { Err(Violation::NotUtf8) };
+        }
+        self.pending.push(piece).map_err(|_| Violation::NotUtf8)?;
+        if last && !self.pending.is_empty() { Err(Violation::NotUtf8) } else { Ok(()) }
+    }
+
     /// Takes an unmasked piece of a data frame.
     #[inline]
-    fn take_data(
-        &mut self,
-        frame: &Frame,
-        piece: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<Ready>, Violation> {
-        let last = frame.fin && frame.remaining == 0;
-        if last && self.buffer.is_empty() {
-            if frame.kind == Kind::Text && !utf8::is_valid(piece) {
-                return Err(Violation::NotUtf8);
-            }
-            self.message = None;
-            return Ok(Some(Ready { kind: frame.kind, place: Place::Input { len: piece.len() } }));
+    fn take_data(&mut self, frame: &Frame, piece: &[u8], limits: &Limits) -> Option<Ready> {
+        let last = frame.ends_message();
+        let place = if last && self.buffer.is_empty() {
+            Place::Input { len: piece.len() }
+        } else {
+            self.gather(frame, piece, limits);
+            Place::Buffer { start: 0 }
+        };
+        if !last {
+            return None;
         }
-        self.gather(frame, piece, last, limits)
+        self.message = None;
+        Some(Ready { kind: frame.kind, place })
     }
 
     /// Appends a piece to the message under assembly.
-    fn gather(
-        &mut self,
-        frame: &Frame,
-        piece: &[u8],
-        last: bool,
-        limits: &Limits,
-    ) -> Result<Option<Ready>, Violation> {
-        if frame.kind == Kind::Text
-            && let Some(Message { pending, .. }) = &mut self.message
-        {
-            pending.push(piece).map_err(|_| Violation::NotUtf8)?;
-            if last && !pending.is_empty() {
-                return Err(Violation::NotUtf8);
-            }
-        }
+    fn gather(&mut self, frame: &Frame, piece: &[u8], limits: &Limits) {
         let len = self.buffer.len() + piece.len();
-        // A last frame tells how long the message will be, any other one nothing. Both are below the
+        // A last frame tells how long the message will be, any other one nothing. Both are within the
         // limit; what is reserved follows what has come.
         let most = if frame.fin { len as u64 + frame.remaining } else { limits.message };
         self.reserve(len, usize::try_from(most).unwrap_or(usize::MAX));
         self.buffer.extend_from_slice(piece);
-        if !last {
-            return Ok(None);
+        if frame.ends_message() {
+            self.lent = Lent::All;
         }
-        self.message = None;
-        self.lent = Lent::All;
-        Ok(Some(Ready { kind: frame.kind, place: Place::Buffer { start: 0 } }))
     }
 
     /// Takes an unmasked piece of a control frame.
@@ -364,12 +359,18 @@ struct Frame {
     kind: Kind,
 }
 
+impl Frame {
+    /// Whether the last byte of its message has come. Says nothing of a control frame's.
+    fn ends_message(&self) -> bool {
+        self.fin && self.remaining == 0
+    }
+}
+
 /// The message being received.
 #[derive(Debug)]
 struct Message {
     kind: Kind,
     frames: u32,
-    pending: Pending,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
