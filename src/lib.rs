@@ -32,6 +32,8 @@
 //! `protocol::websocket`, a connection that will not close in `shard::socket`.
 
 pub mod hub;
+#[cfg(feature = "server")]
+pub mod net;
 pub mod protocol;
 
 #[cfg(feature = "server")]

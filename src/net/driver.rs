@@ -1,0 +1,241 @@
+//! Runtimes: one a worker, on io_uring or on epoll.
+//!
+//! Tells why a driver cannot be had in one sentence an operator can act on. Never chooses: falling back to epoll, or
+//! giving up, is the server's decision.
+
+use std::{fmt, future::Future, io, mem::ManuallyDrop};
+
+use io_uring::IoUring;
+use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use rustix::{io::Errno, process::Resource};
+use thiserror::Error;
+
+use super::cpus;
+
+/// What carries a worker's operations to the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// An io_uring of the worker's own.
+    IoUring,
+    /// epoll, for kernels and containers without io_uring.
+    Epoll,
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IoUring => "io_uring",
+            Self::Epoll => "epoll",
+        })
+    }
+}
+
+/// Why a worker cannot run.
+#[derive(Debug, Error)]
+pub enum NoDriver {
+    /// ENOSYS: the kernel was built without io_uring, or a sandbox hides it.
+    #[error("this kernel has no io_uring (ENOSYS)")]
+    Missing,
+    /// EPERM: administratively switched off.
+    #[error(
+        "io_uring is not permitted here (EPERM): see sysctl kernel.io_uring_disabled, or the container's seccomp profile"
+    )]
+    Forbidden,
+    /// ENOMEM: a ring is charged to the user's locked memory, of which all processes of that user share the limit.
+    #[error(
+        "a ring of {ENTRIES} entries does not fit into the locked memory of this user (ENOMEM; RLIMIT_MEMLOCK is {limit}): raise LimitMEMLOCK= or ulimit -l"
+    )]
+    LockedMemory {
+        /// RLIMIT_MEMLOCK of this process.
+        limit: Limit,
+    },
+    /// io_uring_setup failed for another reason.
+    #[error("io_uring_setup failed: {0}")]
+    Ring(io::Error),
+    /// epoll_create failed.
+    #[error("epoll_create failed: {0}")]
+    Epoll(io::Error),
+    /// The worker's CPU is not one it may use.
+    #[error("a worker cannot be pinned to CPU {cpu}: {error}")]
+    Pin {
+        /// The CPU asked for.
+        cpu: usize,
+        /// What the kernel says to it.
+        error: io::Error,
+    },
+}
+
+impl NoDriver {
+    fn of_ring(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(Errno::NOSYS) => Self::Missing,
+            Some(Errno::PERM | Errno::ACCESS) => Self::Forbidden,
+            Some(Errno::NOMEM) => Self::LockedMemory { limit: Limit::memlock() },
+            _ => Self::Ring(error),
+        }
+    }
+}
+
+/// A resource limit in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(Option<u64>);
+
+impl Limit {
+    fn memlock() -> Self {
+        Self(rustix::process::getrlimit(Resource::Memlock).current)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(bytes) => write!(f, "{} KiB", bytes / 1024),
+            None => f.write_str("unlimited"),
+        }
+    }
+}
+
+/// Whether this process can have the ring that a worker on [`Driver::IoUring`] asks for.
+///
+/// Makes one and gives it back. Many workers may still be short of locked memory where one was not: [`run`] says so.
+pub fn probe() -> Result<(), NoDriver> {
+    match ring(true).build(ENTRIES) {
+        Err(error) if is_invalid(&error) => ring(false).build(ENTRIES).map(drop).map_err(NoDriver::of_ring),
+        made => made.map(drop).map_err(NoDriver::of_ring),
+    }
+}
+
+/// Turns the calling thread into a worker: pins it to `cpu`, builds its runtime and drives the future that `make`
+/// returns to its end, with all the tasks it spawns.
+///
+/// `make` is called inside the runtime, and not at all if the driver cannot be had. A panic of any task unwinds through
+/// here. What the tasks still hold when the future ends is never dropped: it ends with the process.
+pub fn run<F: Future>(
+    driver: Driver,
+    cpu: Option<usize>,
+    make: impl FnOnce() -> F,
+) -> Result<F::Output, NoDriver> {
+    if let Some(cpu) = cpu {
+        cpus::pin(cpu).map_err(|error| NoDriver::Pin { cpu, error })?;
+    }
+    // The ring is made inside the pinned thread: SINGLE_ISSUER binds it to the thread that makes it, and its memory
+    // comes from that CPU's node.
+    //
+    // Never drop a runtime before exit (monoio 0.2, rule 4): operations in flight would be torn from their buffers
+    // and descriptors. ManuallyDrop holds on a panic too.
+    match driver {
+        Driver::IoUring => {
+            let built = match with_ring(true) {
+                Err(error) if is_invalid(&error) => with_ring(false),
+                built => built,
+            };
+            let mut runtime = ManuallyDrop::new(built.map_err(NoDriver::of_ring)?);
+            Ok(runtime.block_on(async { make().await }))
+        }
+        Driver::Epoll => {
+            let built = RuntimeBuilder::<LegacyDriver>::new().with_entries(ENTRIES).enable_timer().build();
+            let mut runtime = ManuallyDrop::new(built.map_err(NoDriver::Epoll)?);
+            Ok(runtime.block_on(async { make().await }))
+        }
+    }
+}
+
+/// The driver of the runtime that the caller runs in.
+pub(super) fn current() -> Driver {
+    if monoio::utils::is_legacy() { Driver::Epoll } else { Driver::IoUring }
+}
+
+type OnRing = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
+
+fn with_ring(modern: bool) -> io::Result<OnRing> {
+    RuntimeBuilder::<IoUringDriver>::new()
+        .uring_builder(ring(modern))
+        .with_entries(ENTRIES)
+        .enable_timer()
+        .build()
+}
+
+/// The ring a worker asks for. `modern` takes Linux 6.0; older kernels answer EINVAL and get a plain one.
+fn ring(modern: bool) -> io_uring::Builder {
+    let mut builder = IoUring::builder();
+    if modern {
+        builder.setup_single_issuer().setup_coop_taskrun();
+    }
+    builder
+}
+
+fn is_invalid(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INVAL)
+}
+
+/// Slots of the submission queue: a flush of 4096 writes costs one system call. Tests leak a ring each (rule 4), so
+/// theirs are small enough for a plain user's locked memory.
+const ENTRIES: u32 = if cfg!(test) { 256 } else { 4096 };
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process::Command, thread};
+
+    use rustix::{
+        process::{Rlimit, setrlimit},
+        thread::{CapabilitySet, capabilities, set_capabilities},
+    };
+
+    use super::*;
+    use crate::net::cpus;
+
+    #[test]
+    fn this_machine_can_have_a_ring() {
+        probe().unwrap();
+    }
+
+    #[test]
+    fn a_worker_runs_on_the_driver_and_the_cpu_it_was_given() {
+        let last = *cpus().last().unwrap();
+        for driver in [Driver::IoUring, Driver::Epoll] {
+            let worker = move || run(driver, Some(last), || async { (current(), cpus()) });
+            let seen = thread::spawn(worker).join().unwrap().unwrap();
+            assert_eq!(seen, (driver, vec![last]));
+        }
+    }
+
+    #[test]
+    fn a_cpu_that_cannot_be_had_is_named_before_anything_runs() {
+        let worker = || run(Driver::Epoll, Some(1023), || async { unreachable!() });
+        let refused = thread::spawn(worker).join().unwrap().unwrap_err();
+        assert!(refused.to_string().starts_with("a worker cannot be pinned to CPU 1023: "), "{refused}");
+    }
+
+    #[test]
+    fn each_refusal_of_a_ring_has_its_own_sentence() {
+        let sentence = |errno: Errno| NoDriver::of_ring(errno.into()).to_string();
+        assert!(sentence(Errno::NOSYS).contains("no io_uring"));
+        assert!(sentence(Errno::PERM).contains("kernel.io_uring_disabled"));
+        assert!(sentence(Errno::NOMEM).contains("RLIMIT_MEMLOCK is "));
+        assert!(sentence(Errno::MFILE).starts_with("io_uring_setup failed: "));
+    }
+
+    /// In a process of its own, for the limit is the whole process's. Root is exempt from it by CAP_IPC_LOCK.
+    #[test]
+    fn a_ring_that_exceeds_the_locked_memory_is_told_with_the_limit() {
+        const ALONE: &str = "VESTIBULE_TEST_ALONE";
+        const NAME: &str = "net::driver::tests::a_ring_that_exceeds_the_locked_memory_is_told_with_the_limit";
+        if env::var_os(ALONE).is_none() {
+            let this = env::current_exe().unwrap();
+            let child = Command::new(this).args(["--exact", NAME]).env(ALONE, "1").output().unwrap();
+            let said = String::from_utf8_lossy(&child.stdout);
+            assert!(child.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        setrlimit(Resource::Memlock, Rlimit { current: Some(4096), maximum: Some(4096) }).unwrap();
+        let mut mine = capabilities(None).unwrap();
+        mine.effective -= CapabilitySet::IPC_LOCK;
+        set_capabilities(None, mine).unwrap();
+
+        let refused = probe().unwrap_err();
+        assert!(refused.to_string().contains("RLIMIT_MEMLOCK is 4 KiB"), "{refused}");
+        let refused = run(Driver::IoUring, None, || async { unreachable!() }).unwrap_err();
+        assert!(matches!(refused, NoDriver::LockedMemory { .. }), "{refused}");
+        run(Driver::Epoll, None, || async {}).unwrap();
+    }
+}

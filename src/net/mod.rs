@@ -1,0 +1,37 @@
+//! Sockets, timers and tasks of one core: the only floor that says "monoio".
+//!
+//! A worker calls [`run`] on a thread of its own; all below lives on that thread and is never sent to another, save
+//! [`EventBell`] and the plain descriptors of [`Accepted`] and [`Stream::into_fd`]. The rules that monoio 0.2 and
+//! io_uring impose (an operation that is dropped in flight loses what it brings; a task that wakes itself starves the
+//! others; a panic unwinds the core) are kept here, each with a comment and a test where it applies, so that the floors
+//! above need not know them. Two are left to them: a [`Writer::write`] is awaited to its end, and a connection's future
+//! runs inside [`catch`].
+//!
+//! Must never say monoio in a public signature: a successor, or a ring of our own, is a change to this floor alone.
+
+mod bell;
+mod clock;
+mod cpus;
+mod driver;
+mod guard;
+mod listener;
+mod notify;
+mod socket;
+mod stream;
+mod task;
+#[cfg(test)]
+mod trial;
+mod turn;
+mod waiters;
+
+pub use bell::{Ear, EventBell};
+pub use clock::{Instant, now, sleep, unix_s};
+pub use cpus::cpus;
+pub use driver::{Driver, NoDriver, probe, run};
+pub use guard::{Panicked, catch};
+pub use listener::{Accepted, Listener, NotAccepted, bind};
+pub use notify::Notify;
+pub use stream::{Stream, Writer};
+pub use task::{Task, spawn};
+pub use turn::Turn;
+pub use waiters::Waiters;

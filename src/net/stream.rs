@@ -1,0 +1,154 @@
+//! A connected TCP socket of this core.
+//!
+//! No read with a buffer is ever in flight: [`Stream::readable`] polls, and [`Stream::try_read`] takes what is there with
+//! recv(2) at once. So a reader may be dropped at any await and no byte can be lost, by construction. (io_uring has the
+//! kernel write into a buffer that a dropped read has abandoned: of 400 one-byte messages 200 arrived.) An idle connection
+//! lends no buffer for the same reason.
+//!
+//! Writing is through the ring, whole batches at a time, so that a flush of many sockets costs one system call. A write
+//! must be awaited to its end; who cannot wait frees it with [`Stream::shutdown`].
+
+use std::{
+    future::Future,
+    io,
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsFd, OwnedFd},
+};
+
+use bytes::{Buf, Bytes};
+use rustix::{
+    io::Errno,
+    net::{self, RecvFlags},
+};
+
+use super::{
+    driver::{self, Driver},
+    socket::{Gather, Socket},
+};
+
+/// The socket, for reading, for stopping and for asking. Clones are the same socket; it is closed with the last of them
+/// and its [`Writer`].
+#[derive(Clone, Debug)]
+pub struct Stream {
+    socket: Socket,
+}
+
+/// The one that writes to the socket.
+#[derive(Debug)]
+pub struct Writer {
+    socket: Socket,
+}
+
+impl Stream {
+    /// Brings a connected socket, fresh from a listener or another core, under this core's runtime.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<(Self, Writer)> {
+        // The ring answers EAGAIN for a socket that is non-blocking instead of waiting, and epoll needs it to be so.
+        rustix::io::ioctl_fionbio(&fd, driver::current() == Driver::Epoll)?;
+        let socket = Socket::from_fd(fd)?;
+        Ok((Self { socket: socket.clone() }, Writer { socket }))
+    }
+
+    /// Takes the socket off this core, to be carried to another. Its bytes, read by nobody, go with it.
+    ///
+    /// Nothing is in flight: a write would need the `writer`, and the answer to a poll dropped before bears nothing.
+    /// Answers a duplicate of the descriptor, for the ring may hold the first until it has cancelled such a poll; so it
+    /// fails where no descriptor is free.
+    ///
+    /// # Panics
+    /// If `writer` is another socket's.
+    pub fn into_fd(self, writer: Writer) -> io::Result<OwnedFd> {
+        assert!(self.socket.is(&writer.socket), "a stream goes with its own writer");
+        Ok(rustix::io::fcntl_dupfd_cloexec(&self.socket, 0)?)
+    }
+
+    /// Waits until [`try_read`](Self::try_read) has something to say. May be dropped. One task waits at a time.
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.socket.readable()
+    }
+
+    /// Takes what has arrived, as much as `buffer` holds: `Some(0)` is the end, `None` that there is nothing yet.
+    ///
+    /// # Panics
+    /// If `buffer` is empty, for then 0 would tell nothing.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        assert!(!buffer.is_empty(), "a read needs room");
+        loop {
+            // MSG_DONTWAIT and not O_NONBLOCK: on the ring the socket is a blocking one, see `from_fd`.
+            match net::recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
+                Ok((read, _)) => return Ok(Some(read)),
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Stops a direction, whichever task is waiting there: a reader sees the end once it has read what had arrived (and
+    /// what a peer that does not stop goes on to send), a writer gets an error and is free. Dropping either does neither
+    /// (monoio 0.2, rule 6). Does nothing to a socket that is no longer connected.
+    pub fn shutdown(&self, how: Shutdown) {
+        let how = match how {
+            Shutdown::Read => net::Shutdown::Read,
+            Shutdown::Write => net::Shutdown::Write,
+            Shutdown::Both => net::Shutdown::Both,
+        };
+        // The only error there can be is ENOTCONN.
+        let _ = net::shutdown(&self.socket, how);
+    }
+
+    /// The other end's address. Fails once the peer has reset the connection.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        let peer = net::getpeername(&self.socket)?.ok_or(io::ErrorKind::NotConnected)?;
+        Ok(peer.try_into()?)
+    }
+}
+
+impl Writer {
+    /// Writes a whole batch in order, however short the kernel's writes are, and hands the emptied Vec back.
+    ///
+    /// One slice is sent as it is, several are gathered, at most 64 at a time. After an error an unknown part is written.
+    ///
+    /// Await it to its end: dropped before, the kernel still reads what it was given (it owns it), and nobody knows how
+    /// far it came.
+    pub async fn write(&mut self, mut batch: Vec<Bytes>) -> (io::Result<()>, Vec<Bytes>) {
+        if batch.len() == 1 {
+            let slice = batch.pop().expect("there is one");
+            return (self.write_slice(slice).await, batch);
+        }
+        let mut gather = Gather::new(batch);
+        while !gather.is_empty() {
+            let (sent, back) = self.socket.send_gathered(gather).await;
+            gather = back;
+            match sent {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), gather.into_batch()),
+                Ok(sent) => gather.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (Err(error), gather.into_batch()),
+            }
+        }
+        (Ok(()), gather.into_batch())
+    }
+
+    async fn write_slice(&mut self, mut slice: Bytes) -> io::Result<()> {
+        while !slice.is_empty() {
+            let (sent, back) = self.socket.send(slice).await;
+            slice = back;
+            match sent {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => slice.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;
