@@ -42,12 +42,10 @@ pub enum NoDriver {
     )]
     Forbidden,
     /// ENOMEM: a ring is charged to the user's locked memory, of which all processes of that user share the limit.
-    #[error(
-        "a ring of {ENTRIES} entries does not fit into the locked memory of this user (ENOMEM; RLIMIT_MEMLOCK is {limit}): raise LimitMEMLOCK= or ulimit -l"
-    )]
+    #[error("a ring of {ENTRIES} entries does not fit into this user's locked memory (ENOMEM; RLIMIT_MEMLOCK is {}): raise LimitMEMLOCK= or ulimit -l", in_kib(*.limit_bytes))]
     LockedMemory {
-        /// RLIMIT_MEMLOCK of this process.
-        limit: Limit,
+        /// RLIMIT_MEMLOCK of this process; none if it is unlimited.
+        limit_bytes: Option<u64>,
     },
     /// io_uring_setup failed for another reason.
     #[error("io_uring_setup failed: {0}")]
@@ -70,27 +68,10 @@ impl NoDriver {
         match Errno::from_io_error(&error) {
             Some(Errno::NOSYS) => Self::Missing,
             Some(Errno::PERM | Errno::ACCESS) => Self::Forbidden,
-            Some(Errno::NOMEM) => Self::LockedMemory { limit: Limit::memlock() },
+            Some(Errno::NOMEM) => {
+                Self::LockedMemory { limit_bytes: rustix::process::getrlimit(Resource::Memlock).current }
+            }
             _ => Self::Ring(error),
-        }
-    }
-}
-
-/// A resource limit in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(Option<u64>);
-
-impl Limit {
-    fn memlock() -> Self {
-        Self(rustix::process::getrlimit(Resource::Memlock).current)
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(bytes) => write!(f, "{} KiB", bytes / 1024),
-            None => f.write_str("unlimited"),
         }
     }
 }
@@ -164,6 +145,10 @@ fn ring(modern: bool) -> io_uring::Builder {
     builder
 }
 
+fn in_kib(limit_bytes: Option<u64>) -> String {
+    limit_bytes.map_or("unlimited".into(), |bytes| format!("{} KiB", bytes / 1024))
+}
+
 fn is_invalid(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::INVAL)
 }
@@ -174,7 +159,7 @@ const ENTRIES: u32 = if cfg!(test) { 256 } else { 4096 };
 
 #[cfg(test)]
 mod tests {
-    use std::{env, process::Command, thread};
+    use std::thread;
 
     use rustix::{
         process::{Rlimit, setrlimit},
@@ -182,7 +167,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::net::cpus;
+    use crate::net::{cpus, trial::alone};
 
     #[test]
     fn this_machine_can_have_a_ring() {
@@ -215,27 +200,26 @@ mod tests {
         assert!(sentence(Errno::MFILE).starts_with("io_uring_setup failed: "));
     }
 
-    /// In a process of its own, for the limit is the whole process's. Root is exempt from it by CAP_IPC_LOCK.
+    #[test]
+    fn a_plain_ring_as_older_kernels_have_it_runs_too() {
+        let worker = || ManuallyDrop::new(with_ring(false).unwrap()).block_on(async { current() });
+        assert_eq!(thread::spawn(worker).join().unwrap(), Driver::IoUring);
+    }
+
+    /// Root is exempt from the limit, by CAP_IPC_LOCK.
     #[test]
     fn a_ring_that_exceeds_the_locked_memory_is_told_with_the_limit() {
-        const ALONE: &str = "VESTIBULE_TEST_ALONE";
-        const NAME: &str = "net::driver::tests::a_ring_that_exceeds_the_locked_memory_is_told_with_the_limit";
-        if env::var_os(ALONE).is_none() {
-            let this = env::current_exe().unwrap();
-            let child = Command::new(this).args(["--exact", NAME]).env(ALONE, "1").output().unwrap();
-            let said = String::from_utf8_lossy(&child.stdout);
-            assert!(child.status.success() && said.contains("1 passed"), "{said}");
-            return;
-        }
-        setrlimit(Resource::Memlock, Rlimit { current: Some(4096), maximum: Some(4096) }).unwrap();
-        let mut mine = capabilities(None).unwrap();
-        mine.effective -= CapabilitySet::IPC_LOCK;
-        set_capabilities(None, mine).unwrap();
+        alone("net::driver::tests::a_ring_that_exceeds_the_locked_memory_is_told_with_the_limit", || {
+            setrlimit(Resource::Memlock, Rlimit { current: Some(4096), maximum: Some(4096) }).unwrap();
+            let mut mine = capabilities(None).unwrap();
+            mine.effective -= CapabilitySet::IPC_LOCK;
+            set_capabilities(None, mine).unwrap();
 
-        let refused = probe().unwrap_err();
-        assert!(refused.to_string().contains("RLIMIT_MEMLOCK is 4 KiB"), "{refused}");
-        let refused = run(Driver::IoUring, None, || async { unreachable!() }).unwrap_err();
-        assert!(matches!(refused, NoDriver::LockedMemory { .. }), "{refused}");
-        run(Driver::Epoll, None, || async {}).unwrap();
+            let refused = probe().unwrap_err();
+            assert!(refused.to_string().contains("RLIMIT_MEMLOCK is 4 KiB"), "{refused}");
+            let refused = run(Driver::IoUring, None, || async { unreachable!() }).unwrap_err();
+            assert!(matches!(refused, NoDriver::LockedMemory { limit_bytes: Some(4096) }), "{refused}");
+            run(Driver::Epoll, None, || async {}).unwrap();
+        });
     }
 }

@@ -5,14 +5,16 @@
 //! kernel write into a buffer that a dropped read has abandoned: of 400 one-byte messages 200 arrived.) An idle connection
 //! lends no buffer for the same reason.
 //!
-//! Writing is through the ring, whole batches at a time, so that a flush of many sockets costs one system call. A write
+//! The poll and the recv together cost what a read on the ring does (4.8 us of CPU an echo of 20 bytes either way).
+//! Writing is through the ring, whole batches at a time, so that a flush of many sockets costs one system call (send(2) for each: 5.5 us). A
+//! write
 //! must be awaited to its end; who cannot wait frees it with [`Stream::shutdown`].
 
 use std::{
     future::Future,
     io,
     net::{Shutdown, SocketAddr},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
 };
 
 use bytes::{Buf, Bytes};
@@ -141,12 +143,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 

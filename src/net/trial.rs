@@ -3,11 +3,13 @@
 //! Nothing here sleeps to wait for a result; a trial that hangs is called off.
 
 use std::{
+    env,
     future::{Future, poll_fn},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::fd::OwnedFd,
     panic::resume_unwind,
     pin::Pin,
+    process::Command,
     sync::mpsc,
     task::Poll,
     thread,
@@ -48,6 +50,18 @@ where
     })
 }
 
+/// Runs `trial`, which changes what belongs to the whole process, in a process of its own: this test binary again, told to
+/// run only the test of that full name.
+pub(super) fn alone(name: &str, trial: impl FnOnce()) {
+    if env::var_os(ALONE).is_some() {
+        return trial();
+    }
+    let again = env::current_exe().unwrap();
+    let child = Command::new(again).args(["--exact", name]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+}
+
 /// Polls a future once.
 pub(super) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
@@ -64,4 +78,5 @@ pub(super) fn connected() -> (TcpStream, OwnedFd) {
 /// Any port on 127.0.0.1.
 pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+const ALONE: &str = "VESTIBULE_TEST_ALONE";
 const DEADLINE: Duration = Duration::from_secs(60);

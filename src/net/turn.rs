@@ -31,7 +31,7 @@ impl Turn {
     }
 
     /// Waits for one trip: what the kernel has completed, what timers are due and who is ready to run goes first. May be
-    /// dropped. Costs about a microsecond, and more the busier the core is.
+    /// dropped.
     pub async fn pass(&mut self) -> io::Result<()> {
         match self.driver {
             Driver::IoUring => self.event.readable().await,

@@ -2,18 +2,23 @@ use std::{
     fs,
     io::Read,
     net::{Shutdown, TcpStream as Peer},
+    os::fd::AsRawFd,
     pin::pin,
     sync::mpsc,
     thread,
 };
 
 use bytes::Bytes;
-use rustix::{io::fcntl_getfd, net::sockopt};
+use rustix::{
+    io::fcntl_getfd,
+    net::sockopt,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 
 use super::*;
 use crate::net::{
     Driver, EventBell, Stream, Turn, run, spawn,
-    trial::{LOOPBACK, on_both, poll_once},
+    trial::{LOOPBACK, alone, on_both, poll_once},
 };
 
 fn listening() -> (StdTcpListener, SocketAddr) {
@@ -225,4 +230,24 @@ fn two_workers_share_one_socket_and_each_connection_goes_to_one() {
         }
         assert!(came.try_recv().is_err());
     }
+}
+
+#[test]
+fn without_a_free_descriptor_the_connection_waits_until_there_is_one() {
+    alone("net::listener::tests::without_a_free_descriptor_the_connection_waits_until_there_is_one", || {
+        on_both(|| async {
+            let (listening, address) = listening();
+            let listener = Listener::from_std(listening).unwrap();
+            let before = getrlimit(Resource::Nofile);
+            // Connecting takes the lowest free descriptor, and leaves none below the limit set after it.
+            let peer = Peer::connect(address).unwrap();
+            setrlimit(Resource::Nofile, Rlimit { current: Some(peer.as_raw_fd() as u64 + 1), ..before })
+                .unwrap();
+            for _ in 0..3 {
+                assert!(matches!(listener.accept().await, Err(NotAccepted::Exhausted(_))));
+            }
+            setrlimit(Resource::Nofile, before).unwrap();
+            assert_eq!(listener.accept().await.unwrap().peer, peer.local_addr().unwrap());
+        });
+    });
 }

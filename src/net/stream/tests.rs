@@ -100,7 +100,7 @@ fn short_writes_to_a_slow_reader_deliver_every_slice_in_order() {
             let (mut peer, socket) = connected();
             sockopt::set_socket_send_buffer_size(&socket, 4096).unwrap();
             let (stream, mut writer) = Stream::from_fd(socket).unwrap();
-            let sent = pattern(300_000);
+            let sent = pattern(60_000);
             let reader = thread::spawn(move || {
                 let (mut all, mut buffer) = (Vec::new(), [0; 1001]);
                 loop {
