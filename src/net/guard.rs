@@ -12,7 +12,7 @@ use std::{
 
 use thiserror::Error;
 
-/// A future panicked. It was dropped where it stood; the panic hook has said where.
+/// A future panicked: what it held was dropped on the way out, and the panic hook has said where.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("panicked: {message}")]
 pub struct Panicked {

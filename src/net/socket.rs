@@ -6,9 +6,7 @@
 use std::{
     cell::UnsafeCell,
     collections::VecDeque,
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
         unix::net::UnixStream as StdUnixStream,
@@ -42,17 +40,17 @@ impl Socket {
 
     /// Waits until there is something to read, an end or an error. May be dropped: a poll carries no byte. Not relaxed:
     /// we read past monoio's back, so that its own notion of readiness on epoll must be checked with poll(2) each time.
-    pub(super) fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
-        // SAFETY: we are on the only thread that can reach the cell (`Rc`). A `&mut` to it exists elsewhere only while
-        // `send` and `send_gathered` below make their operation, which runs no code of ours; so none exists now, nor when
-        // the returned future is first polled, which is the only time it looks at this reference.
-        unsafe { &*self.shared.get() }.readable(false)
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        // SAFETY: we are on the only thread that can reach the cell (`Rc`), and no `&mut` to it is in use: `send` and
+        // `send_gathered` below use one only while they make their operation, in which no code of ours runs. This
+        // reference is made when we are first polled, and looked at in that same poll alone, to make the operation.
+        unsafe { &*self.shared.get() }.readable(false).await
     }
 
     /// Sends from the front of `bytes`; answers how many the kernel took. Must be awaited to its end.
     pub(super) async fn send(&self, bytes: Bytes) -> (io::Result<usize>, Bytes) {
-        // SAFETY: as above; the reference lives while `write` clones the descriptor into an operation. After that the
-        // future holds the operation alone, and a `readable` that is in flight does not look at its reference again.
+        // SAFETY: as above: made when we are first polled, used at once to clone the descriptor into an operation, which
+        // is all the future holds from then on. A `readable` in flight does not look at its reference again.
         unsafe { &mut *self.shared.get() }.write(bytes).await
     }
 
