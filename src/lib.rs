@@ -34,6 +34,7 @@
 pub mod hub;
 #[cfg(feature = "server")]
 pub mod net;
+pub mod mesh;
 pub mod protocol;
 
 #[cfg(feature = "server")]
