@@ -38,6 +38,8 @@ pub mod mesh;
 pub mod protocol;
 
 #[cfg(feature = "server")]
+pub mod auth;
+#[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
