@@ -66,7 +66,7 @@ function meaningOfClose(code, reason) {
 
 // --- the link ---------------------------------------------------------------
 
-const PING_EVERY_MS = 4_000;
+const PING_EVERY_MS = 2_000;
 const PONG_WITHIN_MS = 12_000;
 const CONNECT_WITHIN_MS = 15_000;
 
@@ -486,3 +486,4 @@ const asked = new URLSearchParams(location.search);
 page.name.value = asked.get("name")?.trim() ?? "";
 page.room.value = asked.get("room")?.trim() || page.room.value;
 if (asked.has("name") && asked.has("room") && page.name.value) enter(page.name.value, page.room.value);
+else page.name.focus();

@@ -1,0 +1,187 @@
+// Starts and stops the real binary for the tests that come from outside.
+//
+// Takes free ports, waits until the listener answers, ends what it started by
+// its own process id, and keeps what the server printed for a failing test.
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createHmac } from "node:crypto";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const READY_WITHIN_MS = 15_000;
+const EXIT_WITHIN_MS = 15_000;
+
+export const SECRET = "a key for the tests alone, of more than 32 bytes";
+
+/** The program under test: its path comes from VESTIBULE_BIN. */
+export function binary() {
+  const path = process.env.VESTIBULE_BIN;
+  if (!path) throw new Error("VESTIBULE_BIN names no program to test");
+  return path;
+}
+
+/** A port that was free a moment ago. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** A running server. */
+export class Server {
+  #child;
+  #exit;
+  #printed = [];
+
+  constructor(port, args, env) {
+    this.port = port;
+    this.host = `127.0.0.1:${port}`;
+    this.#child = spawn(binary(), args, {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child.stdout.on("data", (bytes) => this.#printed.push(bytes));
+    this.#child.stderr.on("data", (bytes) => this.#printed.push(bytes));
+    this.#exit = new Promise((resolve) => {
+      this.#child.once("error", (error) => resolve({ error }));
+      this.#child.once("exit", (code, signal) => resolve({ code, signal }));
+    });
+  }
+
+  /** Everything that it printed so far. */
+  get output() {
+    return Buffer.concat(this.#printed).toString();
+  }
+
+  /** Resolves once the listener accepts. */
+  async ready() {
+    const deadline = Date.now() + READY_WITHIN_MS;
+    for (;;) {
+      if (await answers(this.port)) return this;
+      const ended = await Promise.race([this.#exit, pause(50)]);
+      if (ended) throw new Error(`the server ended before it listened: ${describe(ended)}\n${this.output}`);
+      if (Date.now() > deadline) {
+        this.#child.kill("SIGKILL");
+        throw new Error(`nothing listens on port ${this.port}\n${this.output}`);
+      }
+    }
+  }
+
+  /** SIGTERM; resolves to the exit status once it is gone. */
+  async stop(signal = "SIGTERM") {
+    this.#child.kill(signal);
+    const ended = await Promise.race([this.#exit, pause(EXIT_WITHIN_MS)]);
+    if (ended) return ended;
+    this.#child.kill("SIGKILL");
+    await this.#exit;
+    throw new Error(`the server did not end within ${EXIT_WITHIN_MS} ms\n${this.output}`);
+  }
+}
+
+/** `vestibule demo` on `port`, or on a free one. */
+export async function demo(port) {
+  const chosen = port ?? (await freePort());
+  const env = {
+    VESTIBULE_ADMIN__ADDRESS: `127.0.0.1:${await freePort()}`,
+    VESTIBULE_SERVER__WORKERS: "2",
+    VESTIBULE_SERVER__DRAIN: "1s",
+  };
+  return new Server(chosen, ["demo", "--address", `127.0.0.1:${chosen}`], env).ready();
+}
+
+/** `vestibule serve` with the rooms and limits that the node tests speak of. */
+export async function serve({ refuse = "close-4001" } = {}) {
+  const port = await freePort();
+  const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
+  const file = join(folder, "vestibule.toml");
+  await writeFile(file, configuration(port, await freePort(), refuse));
+  try {
+    // It reads its configuration before it listens.
+    return await new Server(port, ["serve", "--config", file], {}).ready();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** A JWT signed with `secret`, made without any of the server's own code. */
+export function token(user, { secret = SECRET, expiresIn = 3600, ...claims } = {}) {
+  const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Math.floor(Date.now() / 1000) + expiresIn;
+  const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ sub: user, exp, ...claims })}`;
+  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}
+
+function configuration(port, adminPort, refuse) {
+  return `
+[[listener]]
+address = "127.0.0.1:${port}"
+
+[server]
+workers = 2
+drain = "1s"
+
+[admin]
+address = "127.0.0.1:${adminPort}"
+
+[auth]
+mode = "jwt"
+hs256_secret = "${SECRET}"
+allowed_origins = ["https://app.example.com"]
+refuse = "${refuse}"
+
+[[room]]
+pattern = "user:{user}"
+join = "owner"
+publish = "nobody"
+
+[[room]]
+pattern = "secret:*"
+join = "nobody"
+publish = "nobody"
+
+[[room]]
+pattern = "quiet:*"
+join = "authenticated"
+publish = "nobody"
+
+[[room]]
+pattern = "listed:*"
+join = "token"
+publish = "token"
+
+[[room]]
+pattern = "*"
+join = "authenticated"
+publish = "authenticated"
+
+[limits]
+rooms_per_connection = 5
+messages_per_second = 100000
+burst = 100000
+
+[websocket]
+echo = "/echo"
+`;
+}
+
+function answers(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => { socket.destroy(); resolve(true); });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+function pause(ms) {
+  return new Promise((resolve) => { setTimeout(resolve, ms, null).unref(); });
+}
+
+function describe({ code, signal, error }) {
+  return error ? String(error) : signal ? `signal ${signal}` : `exit ${code}`;
+}
