@@ -73,6 +73,11 @@ export class Server {
     }
   }
 
+  /** Stops it in its tracks, with its sockets open, until it is killed. */
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
   /** SIGTERM; resolves to the exit status once it is gone. */
   async stop(signal = "SIGTERM") {
     this.#child.kill(signal);
