@@ -11,6 +11,7 @@ import { join } from "node:path";
 
 const READY_WITHIN_MS = 15_000;
 const EXIT_WITHIN_MS = 15_000;
+const PORT_DRAWS = 5;
 
 export const SECRET = "a key for the tests alone, of more than 32 bytes";
 
@@ -21,16 +22,16 @@ export function binary() {
   return path;
 }
 
-/** A port that was free a moment ago. */
-export function freePort() {
-  return new Promise((resolve, reject) => {
+/** Ports that were free a moment ago; each is held until the last is known, so that no two are the same. */
+async function freePorts(count) {
+  const held = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
+    probe.listen(0, "127.0.0.1", () => resolve(probe));
+  })));
+  const ports = held.map((probe) => probe.address().port);
+  await Promise.all(held.map((probe) => new Promise((resolve) => { probe.close(resolve); })));
+  return ports;
 }
 
 /** A running server. */
@@ -90,27 +91,41 @@ export class Server {
 }
 
 /** `vestibule demo` on `port`, or on a free one. */
-export async function demo(port) {
-  const chosen = port ?? (await freePort());
-  const env = {
-    VESTIBULE_ADMIN__ADDRESS: `127.0.0.1:${await freePort()}`,
-    VESTIBULE_SERVER__WORKERS: "2",
-    VESTIBULE_SERVER__DRAIN: "1s",
-  };
-  return new Server(chosen, ["demo", "--address", `127.0.0.1:${chosen}`], env).ready();
+export function demo(port) {
+  return drawn(async ([free, adminPort]) => {
+    const chosen = port ?? free;
+    const env = {
+      VESTIBULE_ADMIN__ADDRESS: `127.0.0.1:${adminPort}`,
+      VESTIBULE_SERVER__WORKERS: "2",
+      VESTIBULE_SERVER__DRAIN: "1s",
+    };
+    return new Server(chosen, ["demo", "--address", `127.0.0.1:${chosen}`], env).ready();
+  });
 }
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
-export async function serve({ refuse = "close-4001" } = {}) {
-  const port = await freePort();
-  const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
-  const file = join(folder, "vestibule.toml");
-  await writeFile(file, configuration(port, await freePort(), refuse));
-  try {
-    // It reads its configuration before it listens.
-    return await new Server(port, ["serve", "--config", file], {}).ready();
-  } finally {
-    await rm(folder, { recursive: true });
+export function serve({ refuse = "close-4001" } = {}) {
+  return drawn(async ([port, adminPort]) => {
+    const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
+    const file = join(folder, "vestibule.toml");
+    await writeFile(file, configuration(port, adminPort, refuse));
+    try {
+      // It reads its configuration before it listens.
+      return await new Server(port, ["serve", "--config", file], {}).ready();
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+}
+
+/** Starts a server on free ports; draws again where somebody took one meanwhile. */
+async function drawn(start) {
+  for (let draw = 1; ; draw++) {
+    try {
+      return await start(await freePorts(2));
+    } catch (error) {
+      if (draw === PORT_DRAWS || !/in use|os error 98/.test(error.message)) throw error;
+    }
   }
 }
 
