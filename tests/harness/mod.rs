@@ -1,0 +1,22 @@
+//! What every test by the socket stands on: a real server process, and peers that speak raw bytes.
+//!
+//! Nothing here knows the library: the server is the binary, the wire is bytes, so a fault in
+//! `vestibule::protocol` cannot hide itself. A result is polled for under a deadline, never slept for.
+#![allow(dead_code, reason = "each test file uses a part of the harness")]
+
+mod crowd;
+mod deadline;
+mod dice;
+mod member;
+mod server;
+mod socket;
+
+#[allow(unused_imports, reason = "each test file uses a part of the harness")]
+pub(crate) use self::{
+    crowd::{Crowd, Sight},
+    deadline::{Deadline, PATIENCE, until},
+    dice::Dice,
+    member::{Member, number_of, publication},
+    server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},
+    socket::{Closed, End, Frame, MASK, Response, Socket, client_frame, masked, upgrade_request},
+};
