@@ -108,7 +108,9 @@ fn a_handshake_with_a_broken_key_is_a_bad_request() {
 fn an_unknown_path_is_404_and_another_method_405() {
     for setup in Setup::each() {
         let server = setup.start();
-        for path in ["/", "/wss", "/ws/", "/WS", "/socket.io/", "/events", "/healthz", "/metrics", "/api/publish"] {
+        for path in
+            ["/", "/wss", "/ws/", "/WS", "/socket.io/", "/events", "/healthz", "/metrics", "/api/publish"]
+        {
             let response = answer(&server, &upgrade_request(path, ""));
             assert_eq!(response.status, 404, "{path}: {response:?}");
             assert_refusal(&response);

@@ -3,7 +3,7 @@
 use super::{Member, PATIENCE, socket::Inbox};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::{
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     net::TcpStream,
     time::Duration,
 };
@@ -81,7 +81,11 @@ impl Seat {
             let payload = &self.inbox.bytes[payload];
             match first {
                 0x81 => on(Sight::Text(payload)),
-                0x88 => on(Sight::Close(payload)),
+                0x88 => {
+                    // Answered as RFC 6455 section 5.5.1 asks; the server may be gone already.
+                    let _ = self.stream.write(&super::client_frame(0x88, payload));
+                    on(Sight::Close(payload));
+                }
                 other => panic!("a frame that starts with {other:#x}"),
             }
         }
@@ -98,7 +102,10 @@ impl Seat {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 ended => {
                     self.ended = true;
-                    assert!(self.inbox.unread().is_empty() || ended.is_err(), "the stream ended inside a frame");
+                    assert!(
+                        self.inbox.unread().is_empty() || ended.is_err(),
+                        "the stream ended inside a frame"
+                    );
                     on(Sight::End(ended.is_ok()));
                     return;
                 }

@@ -96,7 +96,8 @@ impl Setup {
             writeln!(text, "{key} = {value}").expect("a string takes everything");
         }
         for [pattern, join, publish] in &self.rooms {
-            let rule = format!("[[room]]\npattern = \"{pattern}\"\njoin = \"{join}\"\npublish = \"{publish}\"\n");
+            let rule =
+                format!("[[room]]\npattern = \"{pattern}\"\njoin = \"{join}\"\npublish = \"{publish}\"\n");
             text.push_str(&rule);
         }
         text
@@ -196,9 +197,11 @@ impl Server {
 
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a living process");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a living process");
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("a process has resident memory");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB") * 1024
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB")
+            * 1024
     }
 
     /// SIGTERM.

@@ -59,7 +59,8 @@ impl Socket {
 
     /// A connection that takes in little while nobody reads it: a receive buffer of 4 KiB.
     pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         socket.connect(&address.into()).expect("the server accepts");
         Self::over(socket.into()).expect("a connected socket")
@@ -219,7 +220,10 @@ impl Frame {
         if self.first != 0x88 {
             return None;
         }
-        assert!(self.payload.len() != 1 && self.payload.len() <= 125, "a close frame of the wrong length: {self:?}");
+        assert!(
+            self.payload.len() != 1 && self.payload.len() <= 125,
+            "a close frame of the wrong length: {self:?}"
+        );
         let code = self.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
         let reason = self.payload.get(2..).unwrap_or_default().to_vec();
         Some(Closed { code, reason: String::from_utf8(reason).expect("a close reason is UTF-8") })
