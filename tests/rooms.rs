@@ -299,7 +299,7 @@ fn epoll_takes_out_who_goes_too() {
 
 fn goes_and_is_gone(setup: &Setup) {
     let server = setup.start();
-    let ways: [(&str, fn(Member)); 7] = [
+    let ways: [Way; 7] = [
         ("a close frame", |mut member| {
             member.socket.send(&client_frame(0x88, &[0x03, 0xe8]));
             assert_eq!(member.closed(), Closed { code: Some(1000), reason: String::new() });
@@ -338,6 +338,9 @@ fn goes_and_is_gone(setup: &Setup) {
     }
     server.stop();
 }
+
+/// How a member goes, and what that is called.
+type Way = (&'static str, fn(Member));
 
 /// Waits for this many connections, memberships and rooms.
 fn assert_population(server: &Server, way: &str, population: [f64; 3]) {
