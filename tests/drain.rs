@@ -137,7 +137,7 @@ fn await_refusal(server: &Server) {
 
 fn assert_nothing_is_lost(before: &[u32], heard: &[Heard]) {
     let order = heard.iter().map(|h| &h.numbers).max_by_key(|numbers| numbers.len()).unwrap();
-    let mut next = vec![0; PUBLISHERS];
+    let mut next = [0; PUBLISHERS];
     for number in order {
         let (n, index) = ((number / 1_000_000) as usize, number % 1_000_000);
         assert_eq!(index, next[n], "publisher {n} has a hole or a repetition in the room's order");
