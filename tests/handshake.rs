@@ -137,7 +137,7 @@ fn a_head_beyond_the_limit_is_431_and_one_at_the_limit_is_read() {
         assert_eq!(response.status, 431, "4097 bytes: {response:?}");
         assert_refusal(&response);
         let mut socket = Socket::connect(server.public);
-        socket.send(b"GET /");
+        socket.send(b"GET /ws HTTP/1.1\r\nX-Fill: ");
         // A line without an end is refused as soon as it is too long, and what is still sent is not stored.
         while socket.try_send(&[b'a'; 1024]).is_ok() && !socket.has_answer() {}
         assert_eq!(socket.response().unwrap().status, 431);
