@@ -146,11 +146,11 @@ fn every_word_has_a_help_and_an_unknown_one_is_refused() {
 /// A plain user with 64 KiB of locked memory: no ring fits into that.
 #[test]
 fn io_uring_that_was_asked_for_and_cannot_be_had_exits_78() {
-    let Some(plain) = PlainUser::new() else {
+    let Some(plain) = PlainUser::with_memlock(LITTLE) else {
         return skipped("no way to be a plain user with little memlock");
     };
     let file = plain.written(&Setup::new(1).file(LISTENER, ADMIN));
-    let said = run(plain.command(LITTLE).arg("serve").arg("--config").arg(&file));
+    let said = run(plain.command().arg("serve").arg("--config").arg(&file));
     assert_eq!(said.code, Some(78), "{}", said.text);
     assert!(said.text.contains("io_uring"), "{}", said.text);
     assert!(!said.text.contains("panicked"), "{}", said.text);
@@ -158,7 +158,7 @@ fn io_uring_that_was_asked_for_and_cannot_be_had_exits_78() {
 
 #[test]
 fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
-    let Some(plain) = PlainUser::new() else {
+    let Some(plain) = PlainUser::with_memlock(LITTLE) else {
         return skipped("no way to be a plain user with little memlock");
     };
     let address = |listener: TcpListener| listener.local_addr().unwrap();
@@ -168,7 +168,7 @@ fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
     let log = plain.directory.path().join("log");
     let out = fs::File::create(&log).unwrap();
     let mut child = plain
-        .command(LITTLE)
+        .command()
         .arg("serve")
         .arg("--config")
         .arg(&file)
@@ -197,12 +197,12 @@ fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
 
 #[test]
 fn a_plain_user_with_the_memory_for_it_gets_io_uring() {
-    let Some(plain) = PlainUser::new() else {
-        return skipped("no way to be a plain user with little memlock");
+    let Some(plain) = PlainUser::with_memlock(AMPLE) else {
+        return skipped("no way to be a plain user with 8 MiB of memlock");
     };
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let file = plain.written(&Setup::new(1).file(taken.local_addr().unwrap(), ADMIN));
-    let said = run(plain.command(AMPLE).arg("serve").arg("--config").arg(&file));
+    let said = run(plain.command().arg("serve").arg("--config").arg(&file));
     // It gets past the ring and fails at the port that we hold.
     assert!(said.text.contains(&taken.local_addr().unwrap().to_string()), "{}", said.text);
 }
@@ -211,17 +211,19 @@ fn a_plain_user_with_the_memory_for_it_gets_io_uring() {
 struct PlainUser {
     directory: TempDir,
     binary: PathBuf,
+    /// Bytes of locked memory it may have.
+    memlock: u32,
 }
 
 impl PlainUser {
-    /// None where prlimit is missing, or where we are root and setpriv is missing.
-    fn new() -> Option<Self> {
+    /// None where prlimit is missing or may not, or where we are root and setpriv is missing.
+    fn with_memlock(memlock: u32) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let copy = directory.path().join("vestibule");
         fs::copy(binary(), &copy).unwrap();
-        let plain = Self { directory, binary: copy };
-        let mut probe = plain.wrapped(LITTLE);
+        let plain = Self { directory, binary: copy, memlock };
+        let mut probe = plain.wrapped();
         let works = probe.arg("true").stdin(Stdio::null()).stderr(Stdio::null()).status();
         works.is_ok_and(|status| status.success()).then_some(plain)
     }
@@ -232,15 +234,15 @@ impl PlainUser {
         path
     }
 
-    /// The binary, run without privileges and with this much locked memory.
-    fn command(&self, memlock_bytes: u32) -> Command {
-        let mut command = self.wrapped(memlock_bytes);
+    /// The binary, run without privileges.
+    fn command(&self) -> Command {
+        let mut command = self.wrapped();
         command.arg(&self.binary);
         command
     }
 
-    fn wrapped(&self, memlock_bytes: u32) -> Command {
-        let limit = format!("--memlock={memlock_bytes}:{memlock_bytes}");
+    fn wrapped(&self) -> Command {
+        let limit = format!("--memlock={0}:{0}", self.memlock);
         let mut command = Command::new("prlimit");
         command.arg(limit).current_dir(self.directory.path());
         if rustix::process::geteuid().is_root() {
@@ -303,4 +305,4 @@ fn run(command: &mut Command) -> Said {
 const LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 19091);
 const LITTLE: u32 = 64 * 1024;
-const AMPLE: u32 = 64 * 1024 * 1024;
+const AMPLE: u32 = 8 * 1024 * 1024;
