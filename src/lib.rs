@@ -32,14 +32,26 @@
 //! `protocol::websocket`, a connection that will not close in `shard::socket`.
 
 pub mod hub;
-#[cfg(feature = "server")]
-pub mod net;
 pub mod mesh;
 pub mod protocol;
 
+#[cfg(feature = "server")]
+pub mod api;
 #[cfg(feature = "server")]
 pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod metrics;
+#[cfg(feature = "server")]
+pub mod net;
+#[cfg(feature = "server")]
+pub mod quota;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod shard;
+#[cfg(feature = "server")]
+pub mod transport;

@@ -1,3 +1,44 @@
 //! The door: takes the command line and hands it to the house.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use vestibule::auth::jwt;
+use vestibule::cli::{Asked, Cli, Serve, environment};
+use vestibule::config;
+use vestibule::net::unix_s;
+use vestibule::server::{self, demo};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Huge pages make every idle connection cost its share of 2 MiB.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let answered = match Cli::parse().command.answer(environment(), unix_s(), jwt::mint) {
+        Ok(Asked::Print(text)) => {
+            println!("{text}");
+            Ok(())
+        }
+        Ok(Asked::Serve(asked)) => serve(asked),
+        Ok(Asked::Demo(asked)) => {
+            server::start_logs();
+            demo::show(asked.address, environment()).map_err(|error| (error.exit_code(), error.to_string()))
+        }
+        Err(failure) => Err((failure.exit_code(), failure.to_string())),
+    };
+    match answered {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, message)) => {
+            eprintln!("{message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn serve(asked: Serve) -> Result<(), (u8, String)> {
+    let config = config::load(asked.config.as_deref(), environment())
+        .map_err(|complaints| (vestibule::cli::EXIT_CONFIGURATION, complaints.to_string()))?;
+    server::start_logs();
+    server::serve(config, None, |_| ()).map_err(|failed| (failed.exit_code(), failed.to_string()))
+}

@@ -39,9 +39,20 @@ impl Quota {
         Some(least)
     }
 
+    /// Takes a place at a shard whatever the limit.
+    pub fn enter(&self, shard: usize) {
+        self.shards[shard].connections.fetch_add(1, Relaxed);
+    }
+
     /// Gives a place back.
     pub fn leave(&self, shard: usize) {
         self.shards[shard].connections.fetch_sub(1, Relaxed);
+    }
+
+    /// A place taken at one shard counts for another.
+    pub fn move_place(&self, from: usize, to: usize) {
+        self.enter(to);
+        self.leave(from);
     }
 
     /// Sockets placed, over all shards.

@@ -1,0 +1,249 @@
+//! The roof: a node from its start to its end.
+//!
+//! Binds, raises one worker a CPU, waits for a signal, and sees everybody out. Parses no byte.
+
+mod accept;
+pub mod demo;
+mod descriptors;
+mod logs;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{info, warn};
+
+use crate::auth::jwt::{NoVerifier, Verifier};
+use crate::config::{self, Config};
+use crate::mesh;
+use crate::metrics::Metrics;
+use crate::net::{self, Driver, EventBell, NoDriver};
+use crate::protocol::http::{Head, Response};
+use crate::quota::Quota;
+use crate::shard::{Limits, MESH_CAPACITY, Node};
+use crate::transport::Door;
+
+pub use logs::start as start_logs;
+use worker::{Crew, Worker};
+
+/// Pages that a node serves besides its configured paths; shared by all workers.
+pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
+
+/// Why a node could not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// `server.driver = "io_uring"`, and this process can have no ring.
+    #[error("server.driver = \"io_uring\": {0}")]
+    NoRing(NoDriver),
+    /// A worker cannot run, on any driver.
+    #[error("a worker cannot start: {0}")]
+    NoDriver(#[from] NoDriver),
+    /// The address is taken, or is not this machine's.
+    #[error("{key} = \"{address}\": {error}")]
+    Bind {
+        /// The configuration's key.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// No token could be judged with this key.
+    #[error("auth: {0}")]
+    NoVerifier(#[from] NoVerifier),
+    /// The kernel has no descriptors, threads or random bytes to start with.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// The second signal: an operator who does not want to wait.
+    #[error("stopped by a second signal before everybody was seen out")]
+    Impatient,
+}
+
+impl Failed {
+    /// The exit code to end with: 78 where trying again will not help.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoRing(_) | Self::NoVerifier(_) => crate::cli::EXIT_CONFIGURATION,
+            _ => crate::cli::EXIT_FAILED,
+        }
+    }
+}
+
+/// What the main thread waits for.
+enum Event {
+    Signal,
+    /// A worker's runtime is up.
+    Ready,
+    /// A worker's runtime cannot be had.
+    Unable(NoDriver),
+    /// After a stop: a shard's last socket is gone.
+    Emptied,
+}
+
+/// Serves until a signal, then sees everybody out. Returns once nothing is left to do; the process is
+/// to exit at once, for the workers' runtimes are never torn down.
+///
+/// `announce` is called when connections are accepted, with the public addresses.
+pub fn serve(
+    config: Config,
+    pages: Option<Pages>,
+    announce: impl FnOnce(&[SocketAddr]),
+) -> Result<(), Failed> {
+    // Before anything is bound: a bad key should not cost a connection.
+    if config.auth.mode == config::Mode::Jwt {
+        Verifier::new(&config.auth)?;
+    }
+    let (events, inbox) = mpsc::channel();
+    watch_signals(events.clone())?;
+    let listeners = Listeners::bind(&config)?;
+    let cpus = net::cpus();
+    let workers = if config.server.workers == 0 { cpus.len() } else { config.server.workers };
+    let node = new_node(&config, workers)?;
+    let worker = Worker { config: Arc::new(config), pages, node: node.clone(), listeners, cpus };
+    let (driver, crew) = raise(&worker, &events, &inbox)?;
+    info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
+    announce(&worker.listeners.public_addresses());
+    let drain = worker.config.server.drain;
+    crew.start();
+    // Theirs are duplicates: with this one gone, the workers decide how long the port is open.
+    drop(worker);
+    wait_for_signal(&inbox);
+    info!(connections = node.quota.connections(), drain_s = drain.as_secs_f64(), "stopping");
+    node.quota.stop();
+    see_everybody_out(&inbox, workers, drain)
+}
+
+/// The listening sockets, each shared by all workers: none that is queued on it is lost when a worker
+/// closes its duplicate.
+pub(crate) struct Listeners {
+    sockets: Vec<(Door, TcpListener)>,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Listeners, Failed> {
+        let mut sockets = Vec::new();
+        let public =
+            config.listeners.iter().map(|listener| (Door::Public, "listener.address", listener.address));
+        for (door, key, address) in public.chain([(Door::Admin, "admin.address", config.admin.address)]) {
+            let socket = net::bind(address, BACKLOG).map_err(|error| Failed::Bind { key, address, error })?;
+            sockets.push((door, socket));
+        }
+        Ok(Listeners { sockets })
+    }
+
+    fn public_addresses(&self) -> Vec<SocketAddr> {
+        let public = self.sockets.iter().filter(|(door, _)| *door == Door::Public);
+        public.filter_map(|(_, socket)| socket.local_addr().ok()).collect()
+    }
+}
+
+fn new_node(config: &Config, workers: usize) -> io::Result<Arc<Node>> {
+    let limits = Limits {
+        connections: descriptors::connections_max(config.limits.connections)?,
+        buffered_bytes: config.limits.buffered,
+        lag_bytes: config.limits.lag,
+        rooms_per_connection: config.limits.rooms_per_connection,
+        drain: config.server.drain,
+    };
+    let bells = (0..workers).map(|_| EventBell::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
+    let metrics = (0..workers).map(|_| Metrics::default()).collect();
+    Ok(Arc::new(Node { quota: Quota::new(workers), metrics, bells, limits }))
+}
+
+/// Brings all workers up on one driver: on a ring where every one of them can have it, else, unless a
+/// ring was asked for, on epoll.
+fn raise(worker: &Worker, events: &Sender<Event>, inbox: &Receiver<Event>) -> Result<(Driver, Crew), Failed> {
+    if worker.config.server.driver != config::Driver::Epoll {
+        // The first check is for the message; only the rings themselves tell whether there is room for all.
+        let raised = net::probe().and_then(|()| raise_on(Driver::IoUring, worker, events, inbox));
+        match raised {
+            Ok(crew) => return Ok((Driver::IoUring, crew)),
+            Err(error) if worker.config.server.driver == config::Driver::IoUring => {
+                return Err(Failed::NoRing(error));
+            }
+            Err(error) => warn!("falling back to epoll: {error}"),
+        }
+    }
+    Ok((Driver::Epoll, raise_on(Driver::Epoll, worker, events, inbox)?))
+}
+
+fn raise_on(
+    driver: Driver,
+    worker: &Worker,
+    events: &Sender<Event>,
+    inbox: &Receiver<Event>,
+) -> Result<Crew, NoDriver> {
+    let ports = mesh::build(worker.node.bells.clone(), MESH_CAPACITY);
+    let workers = ports.len();
+    let crew = Crew::raise(driver, worker, ports, events);
+    let mut unable = None;
+    let mut answered = 0;
+    while answered < workers {
+        match inbox.recv() {
+            Ok(Event::Ready) => answered += 1,
+            Ok(Event::Unable(error)) => {
+                answered += 1;
+                unable = Some(error);
+            }
+            // A signal this early: there is nothing to see out.
+            Ok(Event::Signal) => std::process::exit(0),
+            Ok(Event::Emptied) | Err(_) => (),
+        }
+    }
+    match unable {
+        None => Ok(crew),
+        Some(error) => {
+            crew.dismiss();
+            Err(error)
+        }
+    }
+}
+
+fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        for _ in signals.forever() {
+            if events.send(Event::Signal).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn wait_for_signal(inbox: &Receiver<Event>) {
+    while let Ok(event) = inbox.recv() {
+        if matches!(event, Event::Signal) {
+            return;
+        }
+    }
+}
+
+/// Waits until every shard is empty, but not much longer than the window.
+fn see_everybody_out(inbox: &Receiver<Event>, workers: usize, drain: Duration) -> Result<(), Failed> {
+    let until = net::now() + drain + DRAIN_MARGIN;
+    let mut empty = 0;
+    while empty < workers {
+        match inbox.recv_timeout(until.saturating_duration_since(net::now())) {
+            Ok(Event::Emptied) => empty += 1,
+            Ok(Event::Signal) => return Err(Failed::Impatient),
+            Ok(_) => (),
+            Err(_) => {
+                warn!("the drain window is over; the rest is cut off");
+                return Ok(());
+            }
+        }
+    }
+    info!("everybody is out");
+    Ok(())
+}
+
+/// Connections that may wait to be accepted; the kernel's net.core.somaxconn caps it.
+const BACKLOG: i32 = 4096;
+/// Beyond the window, for those told last to take their goodbye.
+const DRAIN_MARGIN: Duration = Duration::from_secs(3);

@@ -1,0 +1,194 @@
+//! Workers: one thread a shard, pinned, with a runtime of its own.
+//!
+//! They are raised in two steps: all make their runtimes and say so, then all start, or none does.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use tracing::error;
+
+use super::{Event, Listeners, Pages, accept};
+use crate::auth::jwt::Verifier;
+use crate::config::{Config, Mode};
+use crate::hub::{Options, ShardId};
+use crate::net::{self, Driver, EventBell, Listener};
+use crate::shard::{Node, Shard, ShardPort};
+use crate::transport::{self, Door, Services};
+
+/// What every worker is made from.
+pub(super) struct Worker {
+    pub(super) config: Arc<Config>,
+    pub(super) pages: Option<Pages>,
+    pub(super) node: Arc<Node>,
+    pub(super) listeners: Listeners,
+    pub(super) cpus: Vec<usize>,
+}
+
+/// Workers whose runtimes are being made, waiting for the word.
+pub(super) struct Crew {
+    word: Arc<AtomicU8>,
+    bells: Vec<Arc<EventBell>>,
+}
+
+/// What a worker's thread takes with it.
+struct Kit {
+    driver: Driver,
+    cpu: Option<usize>,
+    port: ShardPort,
+    seeds: Options,
+    config: Arc<Config>,
+    pages: Option<Pages>,
+    node: Arc<Node>,
+    listeners: Vec<(Door, std::net::TcpListener)>,
+    word: Arc<AtomicU8>,
+    events: Sender<Event>,
+}
+
+impl Crew {
+    /// Starts the threads. Each answers with [`Event::Ready`] or [`Event::Unable`].
+    pub(super) fn raise(
+        driver: Driver,
+        worker: &Worker,
+        ports: Vec<ShardPort>,
+        events: &Sender<Event>,
+    ) -> Crew {
+        let word = Arc::new(AtomicU8::new(WAIT));
+        let shards = ports.len() as u16;
+        let name_seed = random();
+        for port in ports {
+            let index = port.index();
+            let seeds = Options { shard: ShardId(index as u16), shards, name_seed, epoch_seed: random() };
+            // More workers than CPUs share them in turn.
+            let cpu = worker.cpus.get(index % worker.cpus.len().max(1)).copied();
+            let started = worker.kit(driver, cpu, port, seeds, &word, events).and_then(|kit| {
+                thread::Builder::new().name(format!("shard-{index}")).spawn(move || work(kit))
+            });
+            if let Err(error) = started {
+                let _ = events.send(Event::Unable(net::NoDriver::Epoll(error)));
+            }
+        }
+        Crew { word, bells: worker.node.bells.clone() }
+    }
+
+    /// All runtimes are there: let connections in.
+    pub(super) fn start(self) {
+        self.say(START);
+    }
+
+    /// Some runtime is missing: none of them starts.
+    pub(super) fn dismiss(self) {
+        self.say(DISMISSED);
+    }
+
+    fn say(&self, word: u8) {
+        self.word.store(word, SeqCst);
+        for bell in &self.bells {
+            bell.ring();
+        }
+    }
+}
+
+impl Worker {
+    fn kit(
+        &self,
+        driver: Driver,
+        cpu: Option<usize>,
+        port: ShardPort,
+        seeds: Options,
+        word: &Arc<AtomicU8>,
+        events: &Sender<Event>,
+    ) -> io::Result<Kit> {
+        let duplicate = |(door, socket): &(Door, std::net::TcpListener)| Ok((*door, socket.try_clone()?));
+        Ok(Kit {
+            driver,
+            cpu,
+            port,
+            seeds,
+            config: self.config.clone(),
+            pages: self.pages.clone(),
+            node: self.node.clone(),
+            listeners: self.listeners.sockets.iter().map(duplicate).collect::<io::Result<_>>()?,
+            word: word.clone(),
+            events: events.clone(),
+        })
+    }
+}
+
+/// A worker's thread.
+fn work(kit: Kit) {
+    let events = kit.events.clone();
+    let (driver, cpu) = (kit.driver, kit.cpu);
+    match net::run(driver, cpu, || serve(kit)) {
+        Ok(Ok(())) => (),
+        // A worker that cannot go on would leave its share of the rooms without a home.
+        Ok(Err(error)) => {
+            error!(%error, "a worker cannot go on");
+            std::process::exit(i32::from(crate::cli::EXIT_FAILED));
+        }
+        Err(error) => drop(events.send(Event::Unable(error))),
+    }
+}
+
+/// Everything that happens on one core.
+async fn serve(kit: Kit) -> io::Result<()> {
+    let index = kit.port.index();
+    let bell = kit.node.bells[index].clone();
+    let _ = kit.events.send(Event::Ready);
+    // The word comes with the bell that the mesh uses later.
+    let ear = bell.listen()?;
+    while kit.word.load(SeqCst) == WAIT {
+        ear.rang().await?;
+    }
+    if kit.word.load(SeqCst) == DISMISSED {
+        return Ok(());
+    }
+    drop(ear);
+    let services = Rc::new(services(&kit.config, kit.pages)?);
+    let public = services.clone();
+    let admit: crate::shard::Door = Box::new(move |shard, accepted| {
+        transport::admit(shard, &public, Door::Public, accepted);
+    });
+    let shard = Shard::new(kit.node, kit.port, kit.seeds, admit);
+    shard.run()?;
+    let mut listeners = Vec::new();
+    for (door, socket) in kit.listeners {
+        let listener = Rc::new(Listener::from_std(socket)?);
+        listeners.push(listener.clone());
+        match door {
+            Door::Public => drop(net::spawn(accept::accept_public(shard.clone(), listener))),
+            Door::Admin => drop(net::spawn(accept::accept_admin(shard.clone(), services.clone(), listener))),
+        }
+    }
+    shard.stopped().await;
+    for listener in &listeners {
+        listener.stop();
+    }
+    drop(listeners);
+    shard.emptied().await;
+    let _ = kit.events.send(Event::Emptied);
+    // The process ends when all shards are empty; until then this one still has rooms' homes to keep.
+    std::future::pending().await
+}
+
+fn services(config: &Config, pages: Option<Pages>) -> io::Result<Services> {
+    let verifier = match config.auth.mode {
+        Mode::None => None,
+        // Checked before any worker was raised.
+        Mode::Jwt => Some(Verifier::new(&config.auth).map_err(io::Error::other)?),
+    };
+    let pages = pages.map(|pages| Box::new(move |head: &_| pages(head)) as Box<dyn Fn(&_) -> _>);
+    Ok(Services { config: config.clone(), verifier, pages })
+}
+
+fn random() -> u64 {
+    // The kernel has random bytes long before a server starts; without, names could be guessed.
+    getrandom::u64().expect("the kernel has random bytes")
+}
+
+const WAIT: u8 = 0;
+const START: u8 = 1;
+const DISMISSED: u8 = 2;

@@ -1,0 +1,185 @@
+//! The end of a turn: inboxes in, chunks sealed, lanes and sockets out.
+//!
+//! One task a shard, woken by the first who has something to send. It runs behind all tasks that the
+//! same completions woke, so that one flush covers what they all brought. Big rooms are passed over in
+//! slices: between two of them the ring is visited once, and reads get their chance.
+
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{AbortOnPanic, GOODBYE_WITHIN, Parcel, Shard, ShardPort};
+use crate::hub::{ConnectionKey, Lanes, Message, ShardId};
+use crate::net::{Turn, Writer, spawn};
+
+/// The shard's one flusher.
+pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
+    loop {
+        shard.flusher.notified().await;
+        shard.port.borrow_mut().wake();
+        loop {
+            let more = shard.flush();
+            if !more && shard.port.borrow_mut().rest() {
+                break;
+            }
+            // A pass that fails leaves the flusher without a way to yield: the core cannot go on.
+            turn.pass().await.expect("an eventfd can be polled");
+        }
+    }
+}
+
+impl Shard {
+    /// One pass over everything that waits; true if sockets are left for the next.
+    fn flush(self: &Rc<Self>) -> bool {
+        let guard = AbortOnPanic;
+        self.drain_inboxes();
+        self.exchange();
+        self.send_off();
+        let more = self.start_writes();
+        drop(guard);
+        more
+    }
+
+    /// Takes what other cores sent, at most one ring's worth from each; never waits for space.
+    fn drain_inboxes(self: &Rc<Self>) {
+        let shards = self.waiters.len();
+        for from in (0..shards).filter(|&from| from != self.index) {
+            for _ in 0..MESH_CAPACITY {
+                let parcel = self.port.borrow_mut().pop(from);
+                match parcel {
+                    Some(Parcel::Hub(message)) => {
+                        self.hub.borrow_mut().on_message(ShardId(from as u16), message)
+                    }
+                    Some(Parcel::Accepted(accepted)) => (self.door)(self, accepted),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Seals chunks, fills the lanes, rings the bells once, and tells those who waited.
+    fn exchange(&self) {
+        let mut hub = self.hub.borrow_mut();
+        let mut port = self.port.borrow_mut();
+        hub.push(&mut Outgoing(&mut port));
+        hub.end_turn();
+        port.ring();
+        for (home, waiters) in self.waiters.iter().enumerate() {
+            let progress = hub.poll_progress(ShardId(home as u16));
+            if progress > 0 && !waiters.is_empty() {
+                waiters.wake(progress as usize);
+            }
+        }
+    }
+
+    /// Sees to those who have to go: the too slow, the furthest behind when the process holds too much,
+    /// and those whose goodbye waited for a fence.
+    fn send_off(self: &Rc<Self>) {
+        while let Some(key) = self.next_too_slow() {
+            let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
+            if let Some(socket) = socket {
+                self.set_deadline(socket, GOODBYE_WITHIN, Shutdown::Both);
+            }
+        }
+        let held = self.node.quota.set_buffered(self.index, self.hub.borrow().buffered_bytes());
+        if held > self.node.limits.buffered_bytes {
+            let closed = self.hub.borrow_mut().relieve(held - self.node.limits.buffered_bytes);
+            for key in closed {
+                // No lingering: what is in flight is a part of what must go.
+                let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
+                if let Some(socket) = socket {
+                    self.cut(socket, Shutdown::Both);
+                }
+            }
+        }
+        self.dismiss_behind_fence();
+    }
+
+    fn next_too_slow(&self) -> Option<ConnectionKey> {
+        self.hub.borrow_mut().poll_too_slow()
+    }
+
+    /// Starts a write to each connection that is behind, as many as one slice of a sweep holds.
+    fn start_writes(self: &Rc<Self>) -> bool {
+        for _ in 0..SWEEP_CONNECTIONS {
+            let next = self.hub.borrow_mut().poll_writable();
+            let Some(key) = next else { return false };
+            let writer = self.outlets.borrow_mut().get_mut(key).and_then(|outlet| outlet.writer.take());
+            let Some(writer) = writer else { continue };
+            let mut batch = Vec::new();
+            if self.hub.borrow_mut().batch(key, &mut batch) {
+                spawn(write_out(self.clone(), key, writer, batch));
+            } else {
+                self.put_back(key, writer);
+            }
+        }
+        self.hub.borrow().has_writable()
+    }
+
+    fn put_back(&self, key: ConnectionKey, writer: Writer) {
+        if let Some(outlet) = self.outlets.borrow_mut().get_mut(key) {
+            outlet.writer = Some(writer);
+        }
+    }
+
+    /// A batch is written: the next one, if the connection is behind again.
+    fn next_batch(&self, key: ConnectionKey, batch: &mut Vec<Bytes>) -> bool {
+        let _torn = AbortOnPanic;
+        let mut hub = self.hub.borrow_mut();
+        hub.on_written(key);
+        if let Some(outlet) = self.outlets.borrow_mut().get_mut(key)
+            && let Some(written) = outlet.written.take()
+        {
+            written.notify();
+        }
+        hub.batch(key, batch)
+    }
+
+    /// All is written; behind a goodbye, so is the end.
+    fn on_caught_up(&self, key: ConnectionKey, writer: Writer) {
+        let leaving = self.hub.borrow().is_leaving(key);
+        if let Some(outlet) = self.outlets.borrow_mut().get_mut(key) {
+            if leaving {
+                outlet.stream.shutdown(Shutdown::Write);
+            }
+            outlet.writer = Some(writer);
+        }
+    }
+}
+
+/// Writes to one connection until it has all there is. Short-lived: an idle connection has no such task.
+async fn write_out(shard: Rc<Shard>, key: ConnectionKey, mut writer: Writer, mut batch: Vec<Bytes>) {
+    loop {
+        let bytes: usize = batch.iter().map(Bytes::len).sum();
+        let (written, emptied) = writer.write(batch).await;
+        if written.is_err() {
+            // Its reader sees the end, and with it goes the connection.
+            if let Some(outlet) = shard.outlets.borrow().get(key) {
+                outlet.stream.shutdown(Shutdown::Both);
+            }
+            return;
+        }
+        shard.metrics().sent_bytes_total.add(bytes as u64);
+        batch = emptied;
+        if !shard.next_batch(key, &mut batch) {
+            return shard.on_caught_up(key, writer);
+        }
+    }
+}
+
+struct Outgoing<'a>(&'a mut ShardPort);
+
+impl Lanes for Outgoing<'_> {
+    fn push(&mut self, to: ShardId, message: Message) -> Result<(), Message> {
+        self.0.push(usize::from(to.0), Parcel::Hub(message)).map_err(|parcel| match parcel {
+            Parcel::Hub(message) => message,
+            Parcel::Accepted(_) => unreachable!("the lane hands back what it was given"),
+        })
+    }
+}
+
+/// Parcels a lane between two cores holds.
+pub const MESH_CAPACITY: usize = 1024;
+/// Connections written to between two visits to the ring.
+const SWEEP_CONNECTIONS: usize = 128;

@@ -1,0 +1,290 @@
+//! One core's world: its hub, its port to the other cores, and the sockets it holds.
+//!
+//! A shard drives its hub and moves bytes; it knows no protocol, no route and no identity. All here
+//! runs on one thread. A connection is born in [`Socket::connect`] and dies with its [`Socket`].
+//!
+//! Whatever panics inside hub, mesh or shard leaves state that nobody may look at again: every entry
+//! goes through a guard that ends the process, even where a connection's own panics are caught.
+
+mod drain;
+mod flush;
+mod socket;
+mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slotmap::{SecondaryMap, SlotMap};
+
+use crate::hub::{self, ConnectionId, ConnectionKey, Hub, Message, ShardId};
+use crate::mesh::{self, Port};
+use crate::metrics::Metrics;
+use crate::net::{Accepted, EventBell, Instant, Notify, Stream, Turn, Waiters, Writer, now, sleep, spawn};
+use crate::protocol::websocket::CloseCode;
+use crate::quota::Quota;
+
+use drain::Drain;
+pub use flush::MESH_CAPACITY;
+pub use socket::Socket;
+use socket::{Entry, SocketKey};
+use wheel::Wheel;
+
+/// What all shards of the node share: numbers, and bells to wake one another.
+#[derive(Debug)]
+pub struct Node {
+    /// Who holds how much.
+    pub quota: Quota,
+    /// One set of metrics a shard.
+    pub metrics: Vec<Metrics>,
+    /// One bell a shard.
+    pub bells: Vec<Arc<EventBell>>,
+    /// The limits that bite in a shard.
+    pub limits: Limits,
+}
+
+/// Limits on what a shard holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `limits.connections`, as the process can hold them.
+    pub connections: usize,
+    /// `limits.buffered`: bytes held for members by the whole process.
+    pub buffered_bytes: usize,
+    /// `limits.lag`: bytes unsent to one connection.
+    pub lag_bytes: usize,
+    /// `limits.rooms_per_connection`.
+    pub rooms_per_connection: usize,
+    /// `server.drain`: how long goodbyes are spread over when stopping.
+    pub drain: Duration,
+}
+
+/// What travels between cores.
+pub enum Parcel {
+    /// What hubs say to one another.
+    Hub(Message),
+    /// A socket that was accepted on another core and has its place on this one.
+    Accepted(Accepted),
+}
+
+/// A shard's end of the mesh.
+pub type ShardPort = Port<Parcel, EventBell>;
+
+impl mesh::Bell for EventBell {
+    fn ring(&self) {
+        EventBell::ring(self);
+    }
+}
+
+/// Takes up a socket that has its place here: the transport's way in.
+pub type Door = Box<dyn Fn(&Rc<Shard>, Accepted)>;
+
+/// One core's world.
+pub struct Shard {
+    index: usize,
+    node: Arc<Node>,
+    hub: RefCell<Hub>,
+    port: RefCell<ShardPort>,
+    sockets: RefCell<SlotMap<SocketKey, Entry>>,
+    outlets: RefCell<SecondaryMap<ConnectionKey, Outlet>>,
+    wheel: RefCell<Wheel<SocketKey>>,
+    /// Where every read of this core lands: what it brings is used up or moved out before the next.
+    scratch: RefCell<Box<[u8]>>,
+    /// Those who wait for a home, by its shard.
+    waiters: Vec<Waiters>,
+    flusher: Notify,
+    door: Door,
+    started: Instant,
+    tick: Cell<u64>,
+    drain: RefCell<Option<Drain>>,
+    stopped: Notify,
+    emptied: Notify,
+}
+
+/// The way out to a connection.
+struct Outlet {
+    socket: SocketKey,
+    stream: Stream,
+    /// Away while a write is in flight.
+    writer: Option<Writer>,
+    /// Somebody waits for the next write to end.
+    written: Option<Rc<Notify>>,
+}
+
+impl Shard {
+    /// The shard of this thread, with nobody in it yet. It lives once [`Shard::run`] has been called.
+    pub fn new(node: Arc<Node>, port: ShardPort, seeds: hub::Options, door: Door) -> Rc<Shard> {
+        let limits = hub::Limits {
+            lag_bytes: node.limits.lag_bytes,
+            rooms_per_connection: node.limits.rooms_per_connection,
+        };
+        Rc::new(Shard {
+            index: port.index(),
+            hub: RefCell::new(Hub::new(seeds, limits)),
+            waiters: (0..port.shards()).map(|_| Waiters::new()).collect(),
+            port: RefCell::new(port),
+            sockets: RefCell::default(),
+            outlets: RefCell::default(),
+            wheel: RefCell::new(Wheel::new()),
+            scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
+            flusher: Notify::new(),
+            door,
+            started: now(),
+            tick: Cell::new(0),
+            drain: RefCell::new(None),
+            stopped: Notify::new(),
+            emptied: Notify::new(),
+            node,
+        })
+    }
+
+    /// Starts the shard's own tasks: the flusher, the ear for other cores' bells, the clock.
+    pub fn run(self: &Rc<Self>) -> io::Result<()> {
+        let ear = self.node.bells[self.index].listen()?;
+        let turn = Turn::new()?;
+        spawn(flush::flush_forever(self.clone(), turn));
+        let shard = self.clone();
+        spawn(async move {
+            while ear.rang().await.is_ok() {
+                shard.flusher.notify();
+            }
+        });
+        let shard = self.clone();
+        spawn(async move {
+            loop {
+                sleep(TICK).await;
+                shard.on_tick();
+            }
+        });
+        Ok(())
+    }
+
+    /// Which shard this is.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What it shares with the others.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// This shard's metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.node.metrics[self.index]
+    }
+
+    /// A local connection's name in the node.
+    pub fn connection_id(&self, key: ConnectionKey) -> ConnectionId {
+        ConnectionId { shard: ShardId(self.index as u16), key }
+    }
+
+    /// Puts a socket, accepted here, where its place is: on the shard with the fewest. Without a place
+    /// it is handed back, to be turned away.
+    pub fn place(self: &Rc<Self>, accepted: Accepted) -> Result<(), Accepted> {
+        self.metrics().accepted_total.add(1);
+        let Some(shard) = self.node.quota.place(self.index, self.node.limits.connections) else {
+            self.metrics().refused_total.add(1);
+            return Err(accepted);
+        };
+        if shard == self.index {
+            (self.door)(self, accepted);
+            return Ok(());
+        }
+        let pushed = self.port.borrow_mut().push(shard, Parcel::Accepted(accepted));
+        match pushed {
+            Ok(()) => self.flusher.notify(),
+            // A full lane: rather uneven than late.
+            Err(Parcel::Accepted(accepted)) => {
+                self.node.quota.move_place(shard, self.index);
+                (self.door)(self, accepted);
+            }
+            Err(Parcel::Hub(_)) => unreachable!("the lane hands back what it was given"),
+        }
+        Ok(())
+    }
+
+    /// Calls into the hub; what it has to send goes out at the end of the turn.
+    pub fn with_hub<R>(&self, call: impl FnOnce(&mut Hub) -> R) -> R {
+        let _torn = AbortOnPanic;
+        self.flusher.notify();
+        call(&mut self.hub.borrow_mut())
+    }
+
+    /// Waits until a home has moved on, for a command that was told [`hub::Step::Wait`].
+    pub async fn wait_for(&self, home: ShardId) {
+        self.waiters[usize::from(home.0)].park().await;
+    }
+
+    /// Waits until this shard has been told to stop.
+    pub async fn stopped(&self) {
+        self.stopped.notified().await;
+    }
+
+    /// Waits until, after a stop, the last socket is gone.
+    pub async fn emptied(&self) {
+        self.emptied.notified().await;
+    }
+
+    /// Tells a connection goodbye: it leaves all rooms, is sent what it still lacks and a close frame,
+    /// and has `within` to take it.
+    pub fn dismiss(&self, key: ConnectionKey, code: CloseCode, reason: &str, within: Duration) {
+        self.with_hub(|hub| hub.say_goodbye(key, code, reason));
+        let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
+        if let Some(socket) = socket {
+            self.set_deadline(socket, within, std::net::Shutdown::Both);
+        }
+    }
+
+    fn on_tick(self: &Rc<Self>) {
+        let _torn = AbortOnPanic;
+        let tick = (now() - self.started).as_millis() as u64 / TICK.as_millis() as u64;
+        self.tick.set(tick);
+        self.expire(tick);
+        if self.node.quota.is_stopping() {
+            self.drain_tick();
+        }
+        self.publish_census();
+    }
+
+    fn publish_census(&self) {
+        let (census, counts) = {
+            let hub = self.hub.borrow();
+            (hub.census(), hub.counts())
+        };
+        let metrics = self.metrics();
+        metrics.connections.set(census.connections as u64);
+        metrics.sockets.set(self.sockets.borrow().len() as u64);
+        metrics.rooms.set(census.rooms as u64);
+        metrics.members.set(census.members as u64);
+        metrics.homes.set(census.homes as u64);
+        metrics.log_bytes.set(census.log_bytes as u64);
+        metrics.outbox_bytes.set(census.outbox_bytes as u64);
+        metrics.home_bytes.set(census.home_bytes);
+        metrics.published_total.set(counts.accepted);
+        metrics.appended_total.set(counts.appended);
+        metrics.gaps_total.set(counts.gaps);
+        metrics.too_slow_total.set(counts.too_slow);
+        metrics.waits_total.set(counts.waited);
+    }
+}
+
+/// Ends the process when a panic passes through it: what it guards may be torn.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The panic hook has said what and where; systemd starts us anew.
+            std::process::abort();
+        }
+    }
+}
+
+/// How long a peer has to take a goodbye and hang up.
+pub const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
+/// One read's worth: large messages come in few reads, and a core has one such buffer.
+const READ_BYTES: usize = 64 << 10;
+/// How finely deadlines are kept.
+const TICK: Duration = Duration::from_millis(100);

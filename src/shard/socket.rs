@@ -1,0 +1,204 @@
+//! A socket of this core, from its place in the node to its end.
+//!
+//! Whoever serves it holds the [`Socket`]; dropping that takes the connection out of every room, stops
+//! a write that is in flight, and gives the place back, whichever way it came to it.
+
+use std::future::Future;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use slotmap::new_key_type;
+
+use super::{AbortOnPanic, Outlet, Shard, TICK};
+use crate::hub::ConnectionKey;
+use crate::net::{Accepted, Notify, Stream, Writer};
+use crate::protocol::Format;
+
+new_key_type! {
+    /// A socket at its shard.
+    pub(super) struct SocketKey;
+}
+
+/// What a shard keeps of a socket.
+pub(super) struct Entry {
+    pub(super) stream: Stream,
+    /// The deadline that counts, and what is shut down when it passes.
+    deadline: Option<(u64, Shutdown)>,
+    /// The earliest tick for which it stands in the wheel.
+    entered: Option<u64>,
+    expired: bool,
+    pub(super) connection: Option<ConnectionKey>,
+}
+
+/// A socket and the right to read from it.
+pub struct Socket {
+    shard: Rc<Shard>,
+    key: SocketKey,
+    stream: Stream,
+    peer: SocketAddr,
+}
+
+impl Socket {
+    /// Takes up an accepted socket that has its place on this shard, and the writer that goes with it.
+    pub fn new(shard: &Rc<Shard>, accepted: Accepted) -> io::Result<(Socket, Writer)> {
+        let opened = Stream::from_fd(accepted.socket);
+        let (stream, writer) = opened.inspect_err(|_| shard.node.quota.leave(shard.index))?;
+        let entry =
+            Entry { stream: stream.clone(), deadline: None, entered: None, expired: false, connection: None };
+        let key = shard.sockets.borrow_mut().insert(entry);
+        Ok((Socket { shard: shard.clone(), key, stream, peer: accepted.peer }, writer))
+    }
+
+    /// Its shard.
+    pub fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Waits until there is something to read. May be dropped: no byte is in flight.
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.stream.readable()
+    }
+
+    /// Reads what has arrived, at most 64 KiB, and gives it to `take`; `None` where nothing had. An
+    /// empty slice is the end.
+    pub fn read<R>(&self, take: impl FnOnce(&mut [u8]) -> R) -> io::Result<Option<R>> {
+        let mut scratch = self.shard.scratch.borrow_mut();
+        let Some(len) = self.stream.try_read(&mut scratch)? else { return Ok(None) };
+        self.shard.metrics().received_bytes_total.add(len as u64);
+        Ok(Some(take(&mut scratch[..len])))
+    }
+
+    /// From `within` on, `how` is shut down and [`Socket::is_expired`]. Replaces an earlier deadline.
+    pub fn set_deadline(&self, within: Duration, how: Shutdown) {
+        self.shard.set_deadline(self.key, within, how);
+    }
+
+    /// There is no deadline any more.
+    pub fn clear_deadline(&self) {
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
+            entry.deadline = None;
+        }
+    }
+
+    /// Whether a deadline has passed, or the shard is stopping and this socket is not yet a connection.
+    pub fn is_expired(&self) -> bool {
+        self.shard.sockets.borrow().get(self.key).is_none_or(|entry| entry.expired)
+    }
+
+    /// Writing ends here; the peer sees the end once it has read what was written.
+    pub fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// The birth of a connection: from here on it can be in rooms. `first` goes out before anything
+    /// else, `greet` appends to it once the connection has a name.
+    pub fn connect(
+        &self,
+        writer: Writer,
+        user: Arc<str>,
+        first: BytesMut,
+        greet: impl FnOnce(&mut BytesMut, ConnectionKey),
+    ) -> ConnectionKey {
+        let key = self.shard.with_hub(|hub| hub.connect(user, Format::Native));
+        let outlet =
+            Outlet { socket: self.key, stream: self.stream.clone(), writer: Some(writer), written: None };
+        self.shard.outlets.borrow_mut().insert(key, outlet);
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
+            entry.connection = Some(key);
+        }
+        self.clear_deadline();
+        self.shard.with_hub(|hub| {
+            hub.reply(key, |out| {
+                // The outbox is empty: the bytes move in without a copy.
+                *out = first;
+                greet(out, key);
+            })
+        });
+        key
+    }
+
+    /// The connection that this socket became.
+    pub fn connection(&self) -> Option<ConnectionKey> {
+        self.shard.sockets.borrow().get(self.key).and_then(|entry| entry.connection)
+    }
+
+    /// Waits until the connection's next write has ended.
+    pub async fn written(&self, key: ConnectionKey) {
+        let notify = match self.shard.outlets.borrow_mut().get_mut(key) {
+            Some(outlet) => outlet.written.get_or_insert_with(|| Rc::new(Notify::new())).clone(),
+            None => return,
+        };
+        notify.notified().await;
+    }
+}
+
+impl Drop for Socket {
+    /// The end of a connection, the only one.
+    fn drop(&mut self) {
+        let _torn = AbortOnPanic;
+        // Whoever is stuck writing gets free; what the kernel holds is still delivered.
+        self.stream.shutdown(Shutdown::Both);
+        let entry = self.shard.sockets.borrow_mut().remove(self.key);
+        if let Some(key) = entry.and_then(|entry| entry.connection) {
+            self.shard.outlets.borrow_mut().remove(key);
+            self.shard.with_hub(|hub| hub.disconnect(key));
+        }
+        self.shard.node.quota.leave(self.shard.index);
+    }
+}
+
+impl Shard {
+    pub(super) fn set_deadline(&self, key: SocketKey, within: Duration, how: Shutdown) {
+        let ticks = within.as_millis().div_ceil(TICK.as_millis()) as u64;
+        // One more, for the tick that is under way.
+        let due = self.tick.get() + ticks + 1;
+        self.enter(key, due, how);
+    }
+
+    /// Shuts down what is overdue. A socket whose deadline was moved stands in the wheel once more.
+    pub(super) fn expire(&self, tick: u64) {
+        let reached = self.wheel.borrow_mut().advance(tick);
+        for key in reached {
+            let Some((due, how)) = self.take_deadline(key) else { continue };
+            if due > tick {
+                self.enter(key, due, how);
+            } else {
+                self.metrics().deadlines_total.add(1);
+                self.cut(key, how);
+            }
+        }
+    }
+
+    fn take_deadline(&self, key: SocketKey) -> Option<(u64, Shutdown)> {
+        let mut sockets = self.sockets.borrow_mut();
+        let entry = sockets.get_mut(key)?;
+        entry.entered = None;
+        entry.deadline.take()
+    }
+
+    fn enter(&self, key: SocketKey, due: u64, how: Shutdown) {
+        if let Some(entry) = self.sockets.borrow_mut().get_mut(key) {
+            entry.deadline = Some((due, how));
+            if entry.entered.is_none_or(|entered| entered > due) {
+                entry.entered = Some(due);
+                self.wheel.borrow_mut().enter(key, due);
+            }
+        }
+    }
+
+    pub(super) fn cut(&self, key: SocketKey, how: Shutdown) {
+        if let Some(entry) = self.sockets.borrow_mut().get_mut(key) {
+            entry.expired = true;
+            entry.stream.shutdown(how);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Who is let in: from a request's head to an answer or an upgrade.
+//!
+//! Decides, and does nothing: no socket, no hub, no clock. A token is never part of what is decided,
+//! logged or answered.
+
+use http::{Method, StatusCode, header};
+
+use super::{Door, Services};
+use crate::api;
+use crate::auth::{Identity, TokenError, origin, token};
+use crate::config::{Mode, Refuse};
+use crate::protocol::http::{Handshake, Head, Response, handshake};
+use crate::protocol::websocket::CloseCode;
+use crate::shard::Node;
+
+/// What a request comes to.
+pub(super) enum Admission {
+    /// This answer.
+    Answer(Response),
+    /// A WebSocket.
+    Upgrade(Handshake, Upgrade),
+}
+
+/// What an upgraded connection is for.
+#[derive(Debug)]
+pub(super) enum Upgrade {
+    /// The native protocol, as this user.
+    Native(Identity),
+    /// Everything is sent back.
+    Echo,
+    /// To be told why it is refused, where a browser can see it.
+    Refused(CloseCode, &'static str),
+}
+
+/// Judges a request that came by `door`, at a Unix time in seconds.
+pub(super) fn judge(head: &Head, services: &Services, door: Door, node: &Node, now_s: u64) -> Admission {
+    match door {
+        Door::Admin => Admission::Answer(api::answer(head, node)),
+        Door::Public => judge_public(head, services, now_s),
+    }
+}
+
+fn judge_public(head: &Head, services: &Services, now_s: u64) -> Admission {
+    let websocket = &services.config.websocket;
+    if head.path == websocket.path {
+        return shake_hands(head, |head| identify(head, services, now_s));
+    }
+    if websocket.echo.as_deref() == Some(&head.path) {
+        return shake_hands(head, |_| Ok(Upgrade::Echo));
+    }
+    if let Some(page) = services.pages.as_ref().and_then(|pages| pages(head)) {
+        return Admission::Answer(page);
+    }
+    Admission::Answer(Response::json_error(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing at this path",
+    ))
+}
+
+fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Response>) -> Admission {
+    let handshake = match handshake::check(head) {
+        Ok(handshake) => handshake,
+        Err(refused) => return Admission::Answer(refused.response()),
+    };
+    match admit(head) {
+        Ok(upgrade) => Admission::Upgrade(handshake, upgrade),
+        Err(response) => Admission::Answer(response),
+    }
+}
+
+/// The identity of a handshake, or its refusal.
+fn identify(head: &Head, services: &Services, now_s: u64) -> Result<Upgrade, Response> {
+    let auth = &services.config.auth;
+    if !origin::allowed(&head.headers, &auth.allowed_origins) {
+        let message = "this origin is not in auth.allowed_origins";
+        return Err(Response::json_error(StatusCode::FORBIDDEN, "origin", message));
+    }
+    if auth.mode == Mode::None {
+        return Ok(Upgrade::Native(Identity::anonymous()));
+    }
+    let error = match verify(head, services, now_s) {
+        Ok(identity) => return Ok(Upgrade::Native(identity)),
+        Err(error) => error,
+    };
+    tracing::debug!(%error, "unauthorized");
+    match auth.refuse {
+        Refuse::Close4001 if error == TokenError::Expired => {
+            Ok(Upgrade::Refused(CloseCode::TOKEN_EXPIRED, "Token expired"))
+        }
+        Refuse::Close4001 => Ok(Upgrade::Refused(CloseCode::UNAUTHORIZED, "Unauthorized")),
+        Refuse::Http401 => {
+            let bearer = http::HeaderValue::from_static("Bearer");
+            let response = Response::json_error(StatusCode::UNAUTHORIZED, "unauthorized", &error.to_string());
+            Err(response.with(header::WWW_AUTHENTICATE, bearer))
+        }
+    }
+}
+
+fn verify(head: &Head, services: &Services, now_s: u64) -> Result<Identity, TokenError> {
+    let token = token::token_of(&head.headers, head.query.as_deref())?;
+    match (token, &services.verifier) {
+        (Some(token), Some(verifier)) => verifier.verify(token.as_str(), now_s),
+        _ => Err(TokenError::Missing("token")),
+    }
+}
+
+/// Whether a method may only be answered with a head.
+pub(super) fn is_head_only(head: &Head) -> bool {
+    head.method == Method::HEAD
+}

@@ -1,0 +1,201 @@
+//! HTTP/1.1 on one socket: request after request, until one upgrades or the connection closes.
+//!
+//! Each exchange ends in next, upgrade or close. A head is read under a deadline that its bytes do not
+//! extend; what arrives behind a head that upgrades is kept for the WebSocket.
+
+use std::net::Shutdown;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use tracing::debug;
+
+use super::admission::{self, Admission, Upgrade};
+use super::{Door, Services, linger};
+use crate::net::{Writer, unix_s};
+use crate::protocol::Decoded;
+use crate::protocol::http::{
+    After, Body, Handshake, Head, HeadDecoder, HeadError, HttpDate, Response, encode_response,
+};
+use crate::protocol::websocket::encode_close;
+use crate::shard::Socket;
+
+/// A WebSocket, its handshake not yet answered.
+pub(super) struct Upgraded {
+    pub(super) writer: Writer,
+    pub(super) purpose: Purpose,
+    /// The answer to the handshake, to go out first.
+    pub(super) switching: BytesMut,
+    /// What came behind the head.
+    pub(super) rest: Vec<u8>,
+}
+
+/// What it is for.
+pub(super) enum Purpose {
+    Native(Box<crate::auth::Identity>),
+    Echo,
+}
+
+/// What a read for a head came to.
+enum Read {
+    Head(Box<Head>),
+    Refused(HeadError),
+    /// The deadline passed inside a head.
+    Late,
+    /// The peer has gone, or asked for nothing until the deadline.
+    Gone,
+}
+
+/// Serves requests until one becomes a WebSocket that has to be served; `None` when the socket is done.
+pub(super) async fn serve(
+    socket: &Socket,
+    writer: Writer,
+    services: &Services,
+    door: Door,
+) -> Option<Upgraded> {
+    let mut exchange = Exchange { socket, writer, services, buffer: Vec::new() };
+    loop {
+        let head = match exchange.read_head().await {
+            Read::Head(head) => head,
+            Read::Refused(error) => return exchange.close_with(error.response()).await,
+            Read::Late => return exchange.close_with(late()).await,
+            Read::Gone => return None,
+        };
+        let metrics = socket.shard().metrics();
+        metrics.requests_total.add(1);
+        let node = socket.shard().node();
+        if node.quota.is_stopping() {
+            return exchange.close_with(stopping()).await;
+        }
+        match admission::judge(&head, services, door, node, unix_s()) {
+            Admission::Answer(response) => {
+                debug!(peer = %socket.peer(), method = %head.method, path = head.path, status = %response.status);
+                if !exchange.answer(&head, response).await {
+                    return None;
+                }
+            }
+            Admission::Upgrade(handshake, upgrade) => {
+                metrics.handshakes_total.add(1);
+                return exchange.upgrade(&handshake, upgrade).await;
+            }
+        }
+    }
+}
+
+struct Exchange<'a> {
+    socket: &'a Socket,
+    writer: Writer,
+    services: &'a Services,
+    /// What was read and belongs to no head yet.
+    buffer: Vec<u8>,
+}
+
+impl Exchange<'_> {
+    async fn read_head(&mut self) -> Read {
+        let limits = &self.services.config.limits;
+        // From here, whatever comes: bytes do not extend it.
+        self.socket.set_deadline(limits.head_deadline, Shutdown::Read);
+        let mut decoder = HeadDecoder::default();
+        loop {
+            match decoder.decode(&self.buffer, limits.head) {
+                Ok(Decoded::Complete { item, used }) => {
+                    self.buffer.drain(..used);
+                    return Read::Head(Box::new(item));
+                }
+                Ok(Decoded::Incomplete { .. }) => (),
+                Err(error) => return Read::Refused(error),
+            }
+            let readable = self.socket.readable().await;
+            if self.socket.is_expired() {
+                return if self.buffer.is_empty() { Read::Gone } else { Read::Late };
+            }
+            let buffer = &mut self.buffer;
+            let read = readable.and_then(|()| {
+                self.socket.read(|bytes| {
+                    buffer.extend_from_slice(bytes);
+                    bytes.len()
+                })
+            });
+            if matches!(read, Ok(Some(0)) | Err(_)) {
+                return Read::Gone;
+            }
+        }
+    }
+
+    /// Answers a request; true if the next one may come on this connection.
+    async fn answer(&mut self, head: &Head, response: Response) -> bool {
+        // A body that nobody reads would be taken for the next head.
+        let keep_alive = head.keep_alive && matches!(head.body, Body::None | Body::Length(0));
+        let after = if keep_alive { After::KeepAlive } else { After::Close };
+        let head_only = admission::is_head_only(head);
+        if !self.write(&response, after, head_only).await {
+            return false;
+        }
+        if !keep_alive {
+            self.hang_up().await;
+        }
+        keep_alive
+    }
+
+    /// The last answer on this connection.
+    async fn close_with(&mut self, response: Response) -> Option<Upgraded> {
+        if self.write(&response, After::Close, false).await {
+            self.hang_up().await;
+        }
+        None
+    }
+
+    async fn write(&mut self, response: &Response, after: After, head_only: bool) -> bool {
+        if response.status.is_client_error() || response.status.is_server_error() {
+            self.socket.shard().metrics().request_errors_total.add(1);
+        }
+        let mut out = BytesMut::new();
+        encode_response(&mut out, response, after, head_only, HttpDate::from_unix_s(unix_s()));
+        self.write_bytes(out.freeze()).await
+    }
+
+    /// A peer that does not take the answer is cut off.
+    async fn write_bytes(&mut self, bytes: Bytes) -> bool {
+        self.socket.set_deadline(ANSWER_WITHIN, Shutdown::Both);
+        self.writer.write(vec![bytes]).await.0.is_ok()
+    }
+
+    async fn hang_up(&self) {
+        self.socket.finish();
+        self.socket.set_deadline(HANG_UP_WITHIN, Shutdown::Both);
+        linger::until_gone(self.socket).await;
+    }
+
+    async fn upgrade(mut self, handshake: &Handshake, upgrade: Upgrade) -> Option<Upgraded> {
+        let mut switching = BytesMut::with_capacity(SWITCHING_BYTES);
+        handshake.encode_switching(&mut switching);
+        let purpose = match upgrade {
+            Upgrade::Native(identity) => Purpose::Native(Box::new(identity)),
+            Upgrade::Echo => Purpose::Echo,
+            Upgrade::Refused(code, reason) => {
+                self.socket.shard().metrics().unauthorized_total.add(1);
+                encode_close(&mut switching, code, reason);
+                if self.write_bytes(switching.freeze()).await {
+                    self.hang_up().await;
+                }
+                return None;
+            }
+        };
+        Some(Upgraded { writer: self.writer, purpose, switching, rest: self.buffer })
+    }
+}
+
+fn late() -> Response {
+    Response::json_error(StatusCode::REQUEST_TIMEOUT, "head_deadline", "the request's head took too long")
+}
+
+fn stopping() -> Response {
+    Response::json_error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this node is going away")
+}
+
+/// How long a peer may take to read an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a peer has to hang up once everything is said.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+/// A 101 with what is likely to follow it.
+const SWITCHING_BYTES: usize = 256;

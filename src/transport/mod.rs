@@ -1,0 +1,79 @@
+//! Rooms with a view of the street: what peers speak, and what of it becomes a command.
+//!
+//! A socket comes in by [`admit`], goes through the HTTP exchange, and may become a connection that a
+//! protocol serves. Keeps no room state, and shares nothing between connections but the [`Services`].
+
+mod admission;
+mod exchange;
+mod linger;
+mod native;
+mod websocket;
+
+use std::pin::pin;
+use std::rc::Rc;
+
+use tracing::{debug, error};
+
+use crate::auth::jwt::Verifier;
+use crate::config::{Config, RoomRule};
+use crate::net::{Accepted, catch, spawn};
+use crate::protocol::http::{Head, Response};
+use crate::protocol::websocket::{CloseCode, Limits};
+use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
+
+/// What connections are served by and judged by; one set a shard, never changed.
+pub struct Services {
+    /// Everything that was configured.
+    pub config: Config,
+    /// Judges tokens; none with `auth.mode = "none"`.
+    pub verifier: Option<Verifier>,
+    /// Pages besides the configured paths: the demo's.
+    pub pages: Option<Box<dyn Fn(&Head) -> Option<Response>>>,
+}
+
+impl Services {
+    fn rules(&self) -> &[RoomRule] {
+        &self.config.rooms
+    }
+
+    fn frame_limits(&self) -> Limits {
+        let limits = &self.config.limits;
+        Limits { frame: limits.frame, message: limits.message, fragments: limits.fragments }
+    }
+}
+
+/// The listener that a socket came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// For everybody.
+    Public,
+    /// For operators: health and metrics.
+    Admin,
+}
+
+/// Takes up a socket that has its place on this shard, and serves it to its end.
+pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: Accepted) {
+    let (socket, writer) = match Socket::new(shard, accepted) {
+        Ok(opened) => opened,
+        Err(error) => return debug!(%error, "a socket could not be taken up"),
+    };
+    let services = services.clone();
+    spawn(async move {
+        let served = pin!(async {
+            // Boxed: an open connection does not keep the handshake's state.
+            let upgraded = Box::pin(exchange::serve(&socket, writer, &services, door)).await;
+            if let Some(upgraded) = upgraded {
+                websocket::serve(&socket, &services, upgraded).await;
+            }
+        });
+        if let Err(panicked) = catch(served).await {
+            // In protocol or transport: this connection's state is gone, nobody else's is touched.
+            socket.shard().metrics().panics_total.add(1);
+            error!(peer = %socket.peer(), %panicked, "a connection's handler panicked");
+            if let Some(key) = socket.connection() {
+                socket.shard().dismiss(key, CloseCode::INTERNAL, "internal error", GOODBYE_WITHIN);
+                linger::until_gone(&socket).await;
+            }
+        }
+    });
+}

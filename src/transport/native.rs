@@ -1,0 +1,158 @@
+//! The native protocol's commands: judged by the room rules, then done by the hub.
+//!
+//! What a rule refuses is answered with an error and the connection stays. Keeps nothing of a room.
+
+use std::sync::Arc;
+
+use crate::auth::{Identity, rooms};
+use crate::hub::{ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
+use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
+use crate::shard::Shard;
+
+use super::Services;
+
+/// What one connection of the native protocol is.
+pub(super) struct Native {
+    identity: Identity,
+}
+
+/// A command that has to wait for a home.
+pub(super) enum Blocked {
+    Join { room: Box<str>, id: Option<RequestId> },
+    Publish { room: Box<str>, publication: Arc<Publication>, id: Option<RequestId> },
+}
+
+/// A refusal, as told to the client.
+struct Refused(ErrorCode, &'static str);
+
+impl Native {
+    pub(super) fn new(identity: Identity) -> Native {
+        Native { identity }
+    }
+
+    /// Does what a message asks for, or answers why not. What has to wait is handed back.
+    pub(super) fn on_text(
+        &self,
+        text: &[u8],
+        shard: &Shard,
+        services: &Services,
+        key: ConnectionKey,
+    ) -> Option<(ShardId, Blocked)> {
+        let Request { id, command } = match Request::decode(text) {
+            Ok(request) => request,
+            Err(rejected) => {
+                reply_error(shard, key, rejected.id.as_ref(), &Refused(rejected.code, rejected.message));
+                return None;
+            }
+        };
+        match self.execute(command, id.as_ref(), shard, services, key) {
+            Ok(blocked) => blocked,
+            Err(refused) => {
+                reply_error(shard, key, id.as_ref(), &refused);
+                None
+            }
+        }
+    }
+
+    fn execute(
+        &self,
+        command: Command,
+        id: Option<&RequestId>,
+        shard: &Shard,
+        services: &Services,
+        key: ConnectionKey,
+    ) -> Result<Option<(ShardId, Blocked)>, Refused> {
+        match command {
+            Command::Join { room } => {
+                self.check(&room, services, rooms::may_join)?;
+                let join = Blocked::Join { room, id: id.cloned() };
+                join.execute(shard, key)
+            }
+            Command::Leave { room } => {
+                let left = shard.with_hub(|hub| hub.leave(key, &room, id));
+                left.map(|()| None).map_err(Refused::from)
+            }
+            Command::Broadcast { room, event, payload } => {
+                self.check(&room, services, rooms::may_publish)?;
+                let exclude = Exclude::connection(shard.connection_id(key));
+                let publication = Arc::new(Publication { event, payload, exclude });
+                let publish = Blocked::Publish { room, publication, id: id.cloned() };
+                publish.execute(shard, key)
+            }
+            Command::Event { .. } => Err(Refused(ErrorCode::NoHook, "no backend listens to events")),
+            Command::Ping => {
+                shard.with_hub(|hub| {
+                    hub.reply(key, |out| {
+                        native::encode_pong(out);
+                        if let Some(id) = id {
+                            native::encode_ack(out, id);
+                        }
+                    })
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether a room's name can be one, and its rule lets this user do it.
+    fn check(
+        &self,
+        room: &str,
+        services: &Services,
+        may: impl FnOnce(&[crate::config::RoomRule], &Identity, &str) -> bool,
+    ) -> Result<(), Refused> {
+        if room.len() > services.config.limits.room_name {
+            return Err(Refused(ErrorCode::RoomName, "the room's name is too long"));
+        }
+        if room.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(Refused(ErrorCode::RoomName, "the room's name has control characters"));
+        }
+        if !may(services.rules(), &self.identity, room) {
+            return Err(Refused(ErrorCode::Forbidden, "no rule allows this in that room"));
+        }
+        Ok(())
+    }
+}
+
+impl Blocked {
+    /// Another try; what still has to wait is handed back.
+    pub(super) fn retry(self, shard: &Shard, key: ConnectionKey) -> Option<(ShardId, Blocked)> {
+        let id = match &self {
+            Blocked::Join { id, .. } | Blocked::Publish { id, .. } => id.clone(),
+        };
+        self.execute(shard, key).unwrap_or_else(|refused| {
+            reply_error(shard, key, id.as_ref(), &refused);
+            None
+        })
+    }
+
+    fn execute(self, shard: &Shard, key: ConnectionKey) -> Result<Option<(ShardId, Blocked)>, Refused> {
+        let step = shard.with_hub(|hub| match &self {
+            Blocked::Join { room, id } => hub.join(key, room, id.as_ref()),
+            Blocked::Publish { room, publication, id } => {
+                Ok(hub.publish(key, room, publication, id.as_ref()))
+            }
+        });
+        match step.map_err(Refused::from)? {
+            Step::Done => Ok(None),
+            Step::Wait(home) => Ok(Some((home, self))),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        match refusal {
+            Refusal::TooManyRooms => {
+                Refused(ErrorCode::TooManyRooms, "limits.rooms_per_connection is reached")
+            }
+            Refusal::NotJoined => Refused(ErrorCode::NotJoined, "not a member of this room"),
+        }
+    }
+}
+
+fn reply_error(shard: &Shard, key: ConnectionKey, id: Option<&RequestId>, refused: &Refused) {
+    shard.metrics().message_errors_total.add(1);
+    let Refused(code, message) = *refused;
+    shard.with_hub(|hub| hub.reply(key, |out| native::encode_error(out, id, code, message)));
+}

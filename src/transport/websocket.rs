@@ -1,0 +1,205 @@
+//! A WebSocket connection: bytes to messages, messages to whoever serves them, until goodbye.
+//!
+//! Frames are taken from the core's read buffer where they lie; only what has to wait (for a home, for
+//! the peer to read its replies) is copied out. Knows no room: that is `native`.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::exchange::{Purpose, Upgraded};
+use super::native::{Blocked, Native};
+use super::{Services, linger};
+use crate::hub::{ConnectionKey, ShardId};
+use crate::protocol::native;
+use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
+use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
+
+/// Serves a connection to its end.
+pub(super) async fn serve(socket: &Socket, services: &Rc<Services>, upgraded: Upgraded) {
+    let Upgraded { writer, purpose, switching, mut rest } = upgraded;
+    let mut session = Session::open(socket, services, purpose, writer, switching);
+    loop {
+        let progress = if rest.is_empty() && session.blocked.is_none() {
+            if socket.readable().await.is_err() || socket.is_expired() {
+                return;
+            }
+            match socket.read(|input| session.take(input, &mut rest)) {
+                Ok(Some(progress)) => progress,
+                Ok(None) => continue,
+                Err(_) => return,
+            }
+        } else {
+            let mut input = std::mem::take(&mut rest);
+            session.take(&mut input, &mut rest)
+        };
+        match progress {
+            Progress::More => (),
+            Progress::WaitFor(home) => socket.shard().wait_for(home).await,
+            Progress::Full => socket.written(session.key).await,
+            Progress::Gone => return,
+            Progress::Goodbye => break,
+        }
+    }
+    linger::until_gone(socket).await;
+}
+
+/// How far a connection came with what it was given.
+enum Progress {
+    /// All is used up.
+    More,
+    /// The rest was kept until this home has moved on.
+    WaitFor(ShardId),
+    /// The rest was kept until the peer has read what it was replied.
+    Full,
+    /// The peer hung up.
+    Gone,
+    /// A goodbye is on its way.
+    Goodbye,
+}
+
+struct Session {
+    shard: Rc<Shard>,
+    services: Rc<Services>,
+    key: ConnectionKey,
+    decoder: Decoder,
+    /// None: an echo.
+    native: Option<Native>,
+    /// A command that waits for a home. Nothing behind it is looked at.
+    blocked: Option<Blocked>,
+}
+
+impl Session {
+    fn open(
+        socket: &Socket,
+        services: &Rc<Services>,
+        purpose: Purpose,
+        writer: crate::net::Writer,
+        switching: bytes::BytesMut,
+    ) -> Session {
+        let shard = socket.shard();
+        let (key, native) = match purpose {
+            Purpose::Echo => (socket.connect(writer, "echo".into(), switching, |_, _| ()), None),
+            Purpose::Native(identity) => {
+                let user = identity.user.clone();
+                let key = socket.connect(writer, user.clone(), switching, |out, key| {
+                    let connection = shard.connection_id(key).to_string();
+                    native::encode_connected(out, &user, &connection, shard.index());
+                });
+                debug!(peer = %socket.peer(), user = &*user, shard = shard.index(), "connected");
+                (key, Some(Native::new(*identity)))
+            }
+        };
+        Session {
+            shard: shard.clone(),
+            services: services.clone(),
+            key,
+            decoder: Decoder::default(),
+            native,
+            blocked: None,
+        }
+    }
+
+    /// Takes all messages that `input` completes; what cannot be looked at yet is left in `rest`.
+    fn take(&mut self, input: &mut [u8], rest: &mut Vec<u8>) -> Progress {
+        if input.is_empty() && self.blocked.is_none() {
+            return Progress::Gone;
+        }
+        if let Some(blocked) = self.blocked.take()
+            && let Some(home) = self.retry(blocked)
+        {
+            rest.extend_from_slice(input);
+            return Progress::WaitFor(home);
+        }
+        let limits = self.services.frame_limits();
+        let mut used = 0;
+        loop {
+            if self.is_full() {
+                rest.extend_from_slice(&input[used..]);
+                return Progress::Full;
+            }
+            let step = match self.decoder.decode(&mut input[used..], &limits) {
+                Ok(step) => step,
+                Err(violation) => {
+                    self.shard.metrics().violations_total.add(1);
+                    debug!(%violation, "closed");
+                    return self.say_goodbye(violation.close_code(), &violation.to_string(), GOODBYE_WITHIN);
+                }
+            };
+            used += step.used;
+            let Some(event) = step.event else { return Progress::More };
+            let shard = &self.shard;
+            match Self::on_event(event, shard, &self.services, self.key, self.native.as_ref()) {
+                After::Next => (),
+                After::Wait(home, blocked) => {
+                    self.blocked = Some(blocked);
+                    rest.extend_from_slice(&input[used..]);
+                    return Progress::WaitFor(home);
+                }
+                After::Close(code, reason) => {
+                    return self.say_goodbye(code, reason, HANG_UP_WITHIN);
+                }
+            }
+        }
+    }
+
+    fn on_event(
+        event: Event<'_>,
+        shard: &Shard,
+        services: &Services,
+        key: ConnectionKey,
+        native: Option<&Native>,
+    ) -> After {
+        let reply = |opcode, payload: &[u8]| {
+            shard.with_hub(|hub| hub.reply(key, |out| encode_frame(out, opcode, payload)));
+            After::Next
+        };
+        match (event, native) {
+            (Event::Text(text), Some(native)) => {
+                shard.metrics().messages_total.add(1);
+                match native.on_text(text, shard, services, key) {
+                    Some((home, blocked)) => After::Wait(home, blocked),
+                    None => After::Next,
+                }
+            }
+            (Event::Binary(_), Some(_)) => {
+                After::Close(CloseCode::UNSUPPORTED, "binary messages are not spoken here")
+            }
+            (Event::Text(payload), None) => reply(Opcode::Text, payload),
+            (Event::Binary(payload), None) => reply(Opcode::Binary, payload),
+            (Event::Ping(payload), _) => reply(Opcode::Pong, payload),
+            (Event::Pong(_), _) => After::Next,
+            (Event::Close(close), _) => After::Close(close.map_or(CloseCode::NORMAL, |(code, _)| code), ""),
+        }
+    }
+
+    fn retry(&mut self, blocked: Blocked) -> Option<ShardId> {
+        let (home, blocked) = blocked.retry(&self.shard, self.key)?;
+        self.blocked = Some(blocked);
+        Some(home)
+    }
+
+    /// Whether the peer leaves its replies unread: then it is not read either.
+    fn is_full(&self) -> bool {
+        let most = OUTBOX_BYTES_MAX.min(self.shard.node().limits.lag_bytes / 2);
+        self.shard.with_hub(|hub| hub.outbox_bytes(self.key)) > most
+    }
+
+    fn say_goodbye(&mut self, code: CloseCode, reason: &str, within: Duration) -> Progress {
+        self.shard.dismiss(self.key, code, reason, within);
+        Progress::Goodbye
+    }
+}
+
+/// What follows a message.
+enum After {
+    Next,
+    Wait(ShardId, Blocked),
+    Close(CloseCode, &'static str),
+}
+
+/// How long a peer that closed has to hang up: we were asked to, it need not read more.
+const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
+/// Replies that a peer may leave unread before it is not read any more.
+const OUTBOX_BYTES_MAX: usize = 256 << 10;
