@@ -117,9 +117,9 @@ impl Hub {
         self.writable.pop_front()
     }
 
-    /// Whether [`Hub::poll_writable`] has another one.
-    pub fn has_writable(&self) -> bool {
-        !self.writable.is_empty()
+    /// How many [`Hub::poll_writable`] has yet to name.
+    pub fn writable_count(&self) -> usize {
+        self.writable.len()
     }
 
     /// Gathers what a connection lacks behind `slices`: its outbox, then its rooms' chunks. False if

@@ -538,7 +538,7 @@ impl World {
                 }
             }
             let idle = self.lanes.iter().flatten().all(VecDeque::is_empty)
-                && self.hubs.iter().all(|hub| !hub.owes() && !hub.has_writable())
+                && self.hubs.iter().all(|hub| !hub.owes() && hub.writable_count() == 0)
                 && self
                     .clients
                     .iter()

@@ -94,6 +94,8 @@ pub struct Shard {
     /// Those who wait for a home, by its shard.
     waiters: Vec<Waiters>,
     flusher: Notify,
+    /// Connections still to be written to of those that were behind when the sweep began.
+    sweep_left: Cell<usize>,
     door: Door,
     started: Instant,
     tick: Cell<u64>,
@@ -129,6 +131,7 @@ impl Shard {
             wheel: RefCell::new(Wheel::new()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             flusher: Notify::new(),
+            sweep_left: Cell::new(0),
             door,
             started: now(),
             tick: Cell::new(0),

@@ -16,7 +16,7 @@ use tracing::{debug, error};
 
 use crate::auth::jwt::Verifier;
 use crate::config::{Config, RoomRule};
-use crate::net::{Accepted, catch, spawn};
+use crate::net::{Accepted, Writer, catch, spawn};
 use crate::protocol::http::{Head, Response};
 use crate::protocol::websocket::{CloseCode, Limits};
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
@@ -60,10 +60,10 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: A
     let services = services.clone();
     spawn(async move {
         let served = pin!(async {
-            // Boxed: an open connection does not keep the handshake's state.
-            let upgraded = Box::pin(exchange::serve(&socket, writer, &services, door)).await;
-            if let Some(upgraded) = upgraded {
-                websocket::serve(&socket, &services, upgraded).await;
+            // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
+            // what it moves. Idle, they are most of what a connection costs.
+            if let Some(session) = Box::pin(shake_hands(&socket, writer, services, door)).await {
+                websocket::serve(&socket, session).await;
             }
         });
         if let Err(panicked) = catch(served).await {
@@ -72,8 +72,19 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: A
             error!(peer = %socket.peer(), %panicked, "a connection's handler panicked");
             if let Some(key) = socket.connection() {
                 socket.shard().dismiss(key, CloseCode::INTERNAL, "internal error", GOODBYE_WITHIN);
-                linger::until_gone(&socket).await;
+                Box::pin(linger::until_gone(&socket)).await;
             }
         }
     });
+}
+
+/// From a socket to a session, if it comes to that.
+async fn shake_hands(
+    socket: &Socket,
+    writer: Writer,
+    services: Rc<Services>,
+    door: Door,
+) -> Option<Box<websocket::Session>> {
+    let upgraded = exchange::serve(socket, writer, &services, door).await?;
+    Some(Box::new(websocket::Session::open(socket, services, upgraded)))
 }

@@ -17,31 +17,29 @@ use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
 /// Serves a connection to its end.
-pub(super) async fn serve(socket: &Socket, services: &Rc<Services>, upgraded: Upgraded) {
-    let Upgraded { writer, purpose, switching, mut rest } = upgraded;
-    let mut session = Session::open(socket, services, purpose, writer, switching);
+pub(super) async fn serve(socket: &Socket, mut session: Box<Session>) {
     loop {
-        let progress = if rest.is_empty() && session.blocked.is_none() {
+        let progress = if session.is_waiting() {
+            session.take_rest()
+        } else {
             if socket.readable().await.is_err() || socket.is_expired() {
                 return;
             }
-            match socket.read(|input| session.take(input, &mut rest)) {
+            match socket.read(|input| session.take(input)) {
                 Ok(Some(progress)) => progress,
                 Ok(None) => continue,
                 Err(_) => return,
             }
-        } else {
-            let mut input = std::mem::take(&mut rest);
-            session.take(&mut input, &mut rest)
         };
         match progress {
             Progress::More => (),
-            Progress::WaitFor(home) => socket.shard().wait_for(home).await,
-            Progress::Full => socket.written(session.key).await,
+            Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
+            Progress::Full => Box::pin(socket.written(session.key)).await,
             Progress::Gone => return,
             Progress::Goodbye => break,
         }
     }
+    drop(session);
     linger::until_gone(socket).await;
 }
 
@@ -59,7 +57,8 @@ enum Progress {
     Goodbye,
 }
 
-struct Session {
+/// What a connection's reader knows.
+pub(super) struct Session {
     shard: Rc<Shard>,
     services: Rc<Services>,
     key: ConnectionKey,
@@ -68,16 +67,14 @@ struct Session {
     native: Option<Native>,
     /// A command that waits for a home. Nothing behind it is looked at.
     blocked: Option<Blocked>,
+    /// What was read and not looked at yet.
+    rest: Vec<u8>,
 }
 
 impl Session {
-    fn open(
-        socket: &Socket,
-        services: &Rc<Services>,
-        purpose: Purpose,
-        writer: crate::net::Writer,
-        switching: bytes::BytesMut,
-    ) -> Session {
+    /// The birth of a connection: the handshake's answer goes out first.
+    pub(super) fn open(socket: &Socket, services: Rc<Services>, upgraded: Upgraded) -> Session {
+        let Upgraded { writer, purpose, switching, rest } = upgraded;
         let shard = socket.shard();
         let (key, native) = match purpose {
             Purpose::Echo => (socket.connect(writer, "echo".into(), switching, |_, _| ()), None),
@@ -91,32 +88,38 @@ impl Session {
                 (key, Some(Native::new(*identity)))
             }
         };
-        Session {
-            shard: shard.clone(),
-            services: services.clone(),
-            key,
-            decoder: Decoder::default(),
-            native,
-            blocked: None,
-        }
+        let decoder = Decoder::default();
+        Session { shard: shard.clone(), services, key, decoder, native, blocked: None, rest }
     }
 
-    /// Takes all messages that `input` completes; what cannot be looked at yet is left in `rest`.
-    fn take(&mut self, input: &mut [u8], rest: &mut Vec<u8>) -> Progress {
-        if input.is_empty() && self.blocked.is_none() {
-            return Progress::Gone;
-        }
+    /// Whether it has something to look at before the socket.
+    fn is_waiting(&self) -> bool {
+        self.blocked.is_some() || !self.rest.is_empty()
+    }
+
+    /// Takes up what was left, the command that had to wait first.
+    fn take_rest(&mut self) -> Progress {
         if let Some(blocked) = self.blocked.take()
-            && let Some(home) = self.retry(blocked)
+            && let Some((home, blocked)) = blocked.retry(&self.shard, self.key)
         {
-            rest.extend_from_slice(input);
+            self.blocked = Some(blocked);
             return Progress::WaitFor(home);
+        }
+        let mut input = std::mem::take(&mut self.rest);
+        if input.is_empty() { Progress::More } else { self.take(&mut input) }
+    }
+
+    /// Takes all messages that `input` completes; what cannot be looked at yet is kept. Nothing at all
+    /// is the peer's end.
+    fn take(&mut self, input: &mut [u8]) -> Progress {
+        if input.is_empty() {
+            return Progress::Gone;
         }
         let limits = self.services.frame_limits();
         let mut used = 0;
         loop {
             if self.is_full() {
-                rest.extend_from_slice(&input[used..]);
+                self.rest.extend_from_slice(&input[used..]);
                 return Progress::Full;
             }
             let step = match self.decoder.decode(&mut input[used..], &limits) {
@@ -129,17 +132,14 @@ impl Session {
             };
             used += step.used;
             let Some(event) = step.event else { return Progress::More };
-            let shard = &self.shard;
-            match Self::on_event(event, shard, &self.services, self.key, self.native.as_ref()) {
+            match Self::on_event(event, &self.shard, &self.services, self.key, self.native.as_ref()) {
                 After::Next => (),
                 After::Wait(home, blocked) => {
                     self.blocked = Some(blocked);
-                    rest.extend_from_slice(&input[used..]);
+                    self.rest.extend_from_slice(&input[used..]);
                     return Progress::WaitFor(home);
                 }
-                After::Close(code, reason) => {
-                    return self.say_goodbye(code, reason, HANG_UP_WITHIN);
-                }
+                After::Close(code, reason) => return self.say_goodbye(code, reason, HANG_UP_WITHIN),
             }
         }
     }
@@ -172,12 +172,6 @@ impl Session {
             (Event::Pong(_), _) => After::Next,
             (Event::Close(close), _) => After::Close(close.map_or(CloseCode::NORMAL, |(code, _)| code), ""),
         }
-    }
-
-    fn retry(&mut self, blocked: Blocked) -> Option<ShardId> {
-        let (home, blocked) = blocked.retry(&self.shard, self.key)?;
-        self.blocked = Some(blocked);
-        Some(home)
     }
 
     /// Whether the peer leaves its replies unread: then it is not read either.
