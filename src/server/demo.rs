@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{Failed, Pages, serve};
+use super::{Failed, serve};
 use crate::auth::jwt;
 use crate::config::{Access, Complaints, Config, Listener, Mode, Pattern, RoomRule, Secret};
 use crate::net::unix_s;
 use crate::protocol::http::{Head, Response};
+use crate::transport::Pages;
 
 /// Why the demo could not be shown.
 #[derive(Debug, thiserror::Error)]

@@ -23,16 +23,12 @@ use crate::config::{self, Config};
 use crate::mesh;
 use crate::metrics::Metrics;
 use crate::net::{self, Driver, EventBell, NoDriver};
-use crate::protocol::http::{Head, Response};
 use crate::quota::Quota;
 use crate::shard::{Limits, MESH_CAPACITY, Node};
-use crate::transport::Door;
+use crate::transport::{Door, Pages};
 
 pub use logs::start as start_logs;
 use worker::{Crew, Worker};
-
-/// Pages that a node serves besides its configured paths; shared by all workers.
-pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 /// Why a node could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]

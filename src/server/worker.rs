@@ -3,6 +3,7 @@
 //! They are raised in two steps: all make their runtimes and say so, then all start, or none does.
 
 use std::io;
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -11,13 +12,13 @@ use std::thread;
 
 use tracing::error;
 
-use super::{Event, Listeners, Pages, accept};
+use super::{Event, Listeners, accept};
 use crate::auth::jwt::Verifier;
 use crate::config::{Config, Mode};
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
 use crate::shard::{Node, Shard, ShardPort};
-use crate::transport::{self, Door, Services};
+use crate::transport::{self, Door, Pages, Services};
 
 /// What every worker is made from.
 pub(super) struct Worker {
@@ -40,10 +41,7 @@ struct Kit {
     cpu: Option<usize>,
     port: ShardPort,
     seeds: Options,
-    config: Arc<Config>,
-    pages: Option<Pages>,
-    node: Arc<Node>,
-    listeners: Vec<(Door, std::net::TcpListener)>,
+    worker: Worker,
     word: Arc<AtomicU8>,
     events: Sender<Event>,
 }
@@ -64,7 +62,9 @@ impl Crew {
             let seeds = Options { shard: ShardId(index as u16), shards, name_seed, epoch_seed: random() };
             // More workers than CPUs share them in turn.
             let cpu = worker.cpus.get(index % worker.cpus.len().max(1)).copied();
-            let started = worker.kit(driver, cpu, port, seeds, &word, events).and_then(|kit| {
+            let started = worker.duplicate().and_then(|worker| {
+                let (word, events) = (word.clone(), events.clone());
+                let kit = Kit { driver, cpu, port, seeds, worker, word, events };
                 thread::Builder::new().name(format!("shard-{index}")).spawn(move || work(kit))
             });
             if let Err(error) = started {
@@ -93,27 +93,16 @@ impl Crew {
 }
 
 impl Worker {
-    fn kit(
-        &self,
-        driver: Driver,
-        cpu: Option<usize>,
-        port: ShardPort,
-        seeds: Options,
-        word: &Arc<AtomicU8>,
-        events: &Sender<Event>,
-    ) -> io::Result<Kit> {
-        let duplicate = |(door, socket): &(Door, std::net::TcpListener)| Ok((*door, socket.try_clone()?));
-        Ok(Kit {
-            driver,
-            cpu,
-            port,
-            seeds,
+    /// The same, with descriptors of its own.
+    fn duplicate(&self) -> io::Result<Worker> {
+        let duplicate = |(door, socket): &(Door, TcpListener)| Ok((*door, socket.try_clone()?));
+        let sockets = self.listeners.sockets.iter().map(duplicate).collect::<io::Result<_>>()?;
+        Ok(Worker {
             config: self.config.clone(),
             pages: self.pages.clone(),
             node: self.node.clone(),
-            listeners: self.listeners.sockets.iter().map(duplicate).collect::<io::Result<_>>()?,
-            word: word.clone(),
-            events: events.clone(),
+            listeners: Listeners { sockets },
+            cpus: self.cpus.clone(),
         })
     }
 }
@@ -135,41 +124,42 @@ fn work(kit: Kit) {
 
 /// Everything that happens on one core.
 async fn serve(kit: Kit) -> io::Result<()> {
-    let index = kit.port.index();
-    let bell = kit.node.bells[index].clone();
-    let _ = kit.events.send(Event::Ready);
+    let Kit { port, seeds, worker, word, events, .. } = kit;
+    let Worker { config, pages, node, listeners, .. } = worker;
+    let bell = node.bells[port.index()].clone();
+    let _ = events.send(Event::Ready);
     // The word comes with the bell that the mesh uses later.
     let ear = bell.listen()?;
-    while kit.word.load(SeqCst) == WAIT {
+    while word.load(SeqCst) == WAIT {
         ear.rang().await?;
     }
-    if kit.word.load(SeqCst) == DISMISSED {
+    if word.load(SeqCst) == DISMISSED {
         return Ok(());
     }
     drop(ear);
-    let services = Rc::new(services(&kit.config, kit.pages)?);
+    let services = Rc::new(services(&config, pages)?);
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, accepted| {
         transport::admit(shard, &public, Door::Public, accepted);
     });
-    let shard = Shard::new(kit.node, kit.port, kit.seeds, admit);
+    let shard = Shard::new(node, port, seeds, admit);
     shard.run()?;
-    let mut listeners = Vec::new();
-    for (door, socket) in kit.listeners {
+    let mut accepting = Vec::new();
+    for (door, socket) in listeners.sockets {
         let listener = Rc::new(Listener::from_std(socket)?);
-        listeners.push(listener.clone());
+        accepting.push(listener.clone());
         match door {
             Door::Public => drop(net::spawn(accept::accept_public(shard.clone(), listener))),
             Door::Admin => drop(net::spawn(accept::accept_admin(shard.clone(), services.clone(), listener))),
         }
     }
     shard.stopped().await;
-    for listener in &listeners {
+    for listener in &accepting {
         listener.stop();
     }
-    drop(listeners);
+    drop(accepting);
     shard.emptied().await;
-    let _ = kit.events.send(Event::Emptied);
+    let _ = events.send(Event::Emptied);
     // The process ends when all shards are empty; until then this one still has rooms' homes to keep.
     std::future::pending().await
 }
@@ -180,7 +170,6 @@ fn services(config: &Config, pages: Option<Pages>) -> io::Result<Services> {
         // Checked before any worker was raised.
         Mode::Jwt => Some(Verifier::new(&config.auth).map_err(io::Error::other)?),
     };
-    let pages = pages.map(|pages| Box::new(move |head: &_| pages(head)) as Box<dyn Fn(&_) -> _>);
     Ok(Services { config: config.clone(), verifier, pages })
 }
 

@@ -11,6 +11,7 @@ mod websocket;
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tracing::{debug, error};
 
@@ -28,8 +29,11 @@ pub struct Services {
     /// Judges tokens; none with `auth.mode = "none"`.
     pub verifier: Option<Verifier>,
     /// Pages besides the configured paths: the demo's.
-    pub pages: Option<Box<dyn Fn(&Head) -> Option<Response>>>,
+    pub pages: Option<Pages>,
 }
+
+/// Pages that a node serves besides its configured paths; shared by all workers.
+pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 impl Services {
     fn rules(&self) -> &[RoomRule] {

@@ -16,6 +16,14 @@ pub(super) struct Native {
     identity: Identity,
 }
 
+/// Who asks, at which shard, and what it is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) shard: &'a Shard,
+    pub(super) services: &'a Services,
+    pub(super) key: ConnectionKey,
+}
+
 /// A command that has to wait for a home.
 pub(super) enum Blocked {
     Join { room: Box<str>, id: Option<RequestId> },
@@ -31,24 +39,18 @@ impl Native {
     }
 
     /// Does what a message asks for, or answers why not. What has to wait is handed back.
-    pub(super) fn on_text(
-        &self,
-        text: &[u8],
-        shard: &Shard,
-        services: &Services,
-        key: ConnectionKey,
-    ) -> Option<(ShardId, Blocked)> {
+    pub(super) fn on_text(&self, text: &[u8], caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
         let Request { id, command } = match Request::decode(text) {
             Ok(request) => request,
             Err(rejected) => {
-                reply_error(shard, key, rejected.id.as_ref(), &Refused(rejected.code, rejected.message));
+                caller.reply_error(rejected.id.as_ref(), &Refused(rejected.code, rejected.message));
                 return None;
             }
         };
-        match self.execute(command, id.as_ref(), shard, services, key) {
+        match self.execute(command, id.as_ref(), caller) {
             Ok(blocked) => blocked,
             Err(refused) => {
-                reply_error(shard, key, id.as_ref(), &refused);
+                caller.reply_error(id.as_ref(), &refused);
                 None
             }
         }
@@ -58,15 +60,14 @@ impl Native {
         &self,
         command: Command,
         id: Option<&RequestId>,
-        shard: &Shard,
-        services: &Services,
-        key: ConnectionKey,
+        caller: Caller<'_>,
     ) -> Result<Option<(ShardId, Blocked)>, Refused> {
+        let Caller { shard, services, key } = caller;
         match command {
             Command::Join { room } => {
                 self.check(&room, services, rooms::may_join)?;
                 let join = Blocked::Join { room, id: id.cloned() };
-                join.execute(shard, key)
+                join.execute(caller)
             }
             Command::Leave { room } => {
                 let left = shard.with_hub(|hub| hub.leave(key, &room, id));
@@ -77,7 +78,7 @@ impl Native {
                 let exclude = Exclude::connection(shard.connection_id(key));
                 let publication = Arc::new(Publication { event, payload, exclude });
                 let publish = Blocked::Publish { room, publication, id: id.cloned() };
-                publish.execute(shard, key)
+                publish.execute(caller)
             }
             Command::Event { .. } => Err(Refused(ErrorCode::NoHook, "no backend listens to events")),
             Command::Ping => {
@@ -116,18 +117,19 @@ impl Native {
 
 impl Blocked {
     /// Another try; what still has to wait is handed back.
-    pub(super) fn retry(self, shard: &Shard, key: ConnectionKey) -> Option<(ShardId, Blocked)> {
+    pub(super) fn retry(self, caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
         let id = match &self {
             Blocked::Join { id, .. } | Blocked::Publish { id, .. } => id.clone(),
         };
-        self.execute(shard, key).unwrap_or_else(|refused| {
-            reply_error(shard, key, id.as_ref(), &refused);
+        self.execute(caller).unwrap_or_else(|refused| {
+            caller.reply_error(id.as_ref(), &refused);
             None
         })
     }
 
-    fn execute(self, shard: &Shard, key: ConnectionKey) -> Result<Option<(ShardId, Blocked)>, Refused> {
-        let step = shard.with_hub(|hub| match &self {
+    fn execute(self, caller: Caller<'_>) -> Result<Option<(ShardId, Blocked)>, Refused> {
+        let key = caller.key;
+        let step = caller.shard.with_hub(|hub| match &self {
             Blocked::Join { room, id } => hub.join(key, room, id.as_ref()),
             Blocked::Publish { room, publication, id } => {
                 Ok(hub.publish(key, room, publication, id.as_ref()))
@@ -151,8 +153,10 @@ impl From<Refusal> for Refused {
     }
 }
 
-fn reply_error(shard: &Shard, key: ConnectionKey, id: Option<&RequestId>, refused: &Refused) {
-    shard.metrics().message_errors_total.add(1);
-    let Refused(code, message) = *refused;
-    shard.with_hub(|hub| hub.reply(key, |out| native::encode_error(out, id, code, message)));
+impl Caller<'_> {
+    fn reply_error(self, id: Option<&RequestId>, refused: &Refused) {
+        self.shard.metrics().message_errors_total.add(1);
+        let Refused(code, message) = *refused;
+        self.shard.with_hub(|hub| hub.reply(self.key, |out| native::encode_error(out, id, code, message)));
+    }
 }

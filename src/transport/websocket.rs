@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::exchange::{Purpose, Upgraded};
-use super::native::{Blocked, Native};
+use super::native::{Blocked, Caller, Native};
 use super::{Services, linger};
 use crate::hub::{ConnectionKey, ShardId};
 use crate::protocol::native;
@@ -34,7 +34,7 @@ pub(super) async fn serve(socket: &Socket, mut session: Box<Session>) {
         match progress {
             Progress::More => (),
             Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
-            Progress::Full => Box::pin(socket.written(session.key)).await,
+            Progress::Full => Box::pin(socket.written(session.connection.key)).await,
             Progress::Gone => return,
             Progress::Goodbye => break,
         }
@@ -59,16 +59,21 @@ enum Progress {
 
 /// What a connection's reader knows.
 pub(super) struct Session {
-    shard: Rc<Shard>,
-    services: Rc<Services>,
-    key: ConnectionKey,
     decoder: Decoder,
-    /// None: an echo.
-    native: Option<Native>,
     /// A command that waits for a home. Nothing behind it is looked at.
     blocked: Option<Blocked>,
     /// What was read and not looked at yet.
     rest: Vec<u8>,
+    connection: Connection,
+}
+
+/// What messages are taken by: apart from the decoder, of which a message is a part.
+struct Connection {
+    shard: Rc<Shard>,
+    services: Rc<Services>,
+    key: ConnectionKey,
+    /// None: an echo.
+    native: Option<Native>,
 }
 
 impl Session {
@@ -88,8 +93,8 @@ impl Session {
                 (key, Some(Native::new(*identity)))
             }
         };
-        let decoder = Decoder::default();
-        Session { shard: shard.clone(), services, key, decoder, native, blocked: None, rest }
+        let connection = Connection { shard: shard.clone(), services, key, native };
+        Session { decoder: Decoder::default(), blocked: None, rest, connection }
     }
 
     /// Whether it has something to look at before the socket.
@@ -100,7 +105,7 @@ impl Session {
     /// Takes up what was left, the command that had to wait first.
     fn take_rest(&mut self) -> Progress {
         if let Some(blocked) = self.blocked.take()
-            && let Some((home, blocked)) = blocked.retry(&self.shard, self.key)
+            && let Some((home, blocked)) = blocked.retry(self.connection.caller())
         {
             self.blocked = Some(blocked);
             return Progress::WaitFor(home);
@@ -115,50 +120,56 @@ impl Session {
         if input.is_empty() {
             return Progress::Gone;
         }
-        let limits = self.services.frame_limits();
+        let limits = self.connection.services.frame_limits();
         let mut used = 0;
         loop {
-            if self.is_full() {
+            if self.connection.is_full() {
                 self.rest.extend_from_slice(&input[used..]);
                 return Progress::Full;
             }
             let step = match self.decoder.decode(&mut input[used..], &limits) {
                 Ok(step) => step,
                 Err(violation) => {
-                    self.shard.metrics().violations_total.add(1);
+                    self.connection.shard.metrics().violations_total.add(1);
                     debug!(%violation, "closed");
-                    return self.say_goodbye(violation.close_code(), &violation.to_string(), GOODBYE_WITHIN);
+                    return self.connection.say_goodbye(
+                        violation.close_code(),
+                        &violation.to_string(),
+                        GOODBYE_WITHIN,
+                    );
                 }
             };
             used += step.used;
             let Some(event) = step.event else { return Progress::More };
-            match Self::on_event(event, &self.shard, &self.services, self.key, self.native.as_ref()) {
+            match self.connection.on_event(event) {
                 After::Next => (),
                 After::Wait(home, blocked) => {
                     self.blocked = Some(blocked);
                     self.rest.extend_from_slice(&input[used..]);
                     return Progress::WaitFor(home);
                 }
-                After::Close(code, reason) => return self.say_goodbye(code, reason, HANG_UP_WITHIN),
+                After::Close(code, reason) => {
+                    return self.connection.say_goodbye(code, reason, HANG_UP_WITHIN);
+                }
             }
         }
     }
+}
 
-    fn on_event(
-        event: Event<'_>,
-        shard: &Shard,
-        services: &Services,
-        key: ConnectionKey,
-        native: Option<&Native>,
-    ) -> After {
+impl Connection {
+    fn caller(&self) -> Caller<'_> {
+        Caller { shard: &self.shard, services: &self.services, key: self.key }
+    }
+
+    fn on_event(&self, event: Event<'_>) -> After {
         let reply = |opcode, payload: &[u8]| {
-            shard.with_hub(|hub| hub.reply(key, |out| encode_frame(out, opcode, payload)));
+            self.shard.with_hub(|hub| hub.reply(self.key, |out| encode_frame(out, opcode, payload)));
             After::Next
         };
-        match (event, native) {
+        match (event, &self.native) {
             (Event::Text(text), Some(native)) => {
-                shard.metrics().messages_total.add(1);
-                match native.on_text(text, shard, services, key) {
+                self.shard.metrics().messages_total.add(1);
+                match native.on_text(text, self.caller()) {
                     Some((home, blocked)) => After::Wait(home, blocked),
                     None => After::Next,
                 }
@@ -180,7 +191,7 @@ impl Session {
         self.shard.with_hub(|hub| hub.outbox_bytes(self.key)) > most
     }
 
-    fn say_goodbye(&mut self, code: CloseCode, reason: &str, within: Duration) -> Progress {
+    fn say_goodbye(&self, code: CloseCode, reason: &str, within: Duration) -> Progress {
         self.shard.dismiss(self.key, code, reason, within);
         Progress::Goodbye
     }
