@@ -1,3 +1,6 @@
+//! The listener against peers on loopback: what is accepted, lost, left to the next worker, and for want of descriptors
+//! delayed. Counts the descriptors of this process; what changes the limit of them runs in a process alone.
+
 use std::{
     fs,
     io::Read,

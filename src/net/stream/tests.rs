@@ -1,3 +1,6 @@
+//! The stream against a peer on loopback, on both drivers: no byte is lost, repeated or out of order, whoever stops,
+//! stalls, drops a reader or moves to another core. What a peer does is done by a thread that blocks, not by this floor.
+
 use std::{
     io::{Read, Write},
     pin::pin,
