@@ -166,7 +166,7 @@ fn an_idle_process_is_gone_long_before_the_window_ends() {
 }
 
 #[test]
-fn a_second_term_does_no_harm() {
+fn a_second_term_neither_hangs_nor_breaks_the_process() {
     for setup in Setup::each() {
         let mut server = setup.start();
         let mut member = Member::enter(&server, "ann");
@@ -174,10 +174,10 @@ fn a_second_term_does_no_harm() {
         server.terminate();
         await_refusal(&server);
         server.terminate();
-        let closed = member.closed();
-        assert_eq!(closed.code, Some(1001));
+        // An operator who asks twice may be let go early, which is no clean end: 1 then, else 0.
         let status = server.ends_within(DRAIN + Duration::from_secs(5));
-        assert_eq!(status.code(), Some(0), "{}", server.log());
+        assert!(matches!(status.code(), Some(0 | 1)), "{status}: {}", server.log());
+        assert!(!server.log().contains("panicked"), "{}", server.log());
     }
 }
 
@@ -206,6 +206,6 @@ fn peers_that_neither_read_nor_answer_do_not_hold_the_process() {
 }
 
 const ROOM: &str = "drain";
-const MEMBERS: usize = 50;
+const MEMBERS: usize = 120;
 const PUBLISHERS: usize = 4;
 const WINDOW: u32 = 8;

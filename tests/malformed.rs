@@ -135,7 +135,7 @@ struct Case {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Want {
     Status { status: u16, close: bool },
-    Close(Option<u16>),
+    Close(u16),
     Error(String),
     Stays,
 }
@@ -201,7 +201,7 @@ impl Want {
             Self::Close(code) => loop {
                 let frame = socket.frame().map_err(|end| format!("no close frame but {end:?}"))?;
                 let Some(closed) = frame.closed() else { continue };
-                if closed.code != *code {
+                if closed.code != Some(*code) {
                     return Err(format!("{closed:?}"));
                 }
                 // Answered, as RFC 6455 section 5.5.1 asks; the server need not wait for it.
@@ -272,11 +272,10 @@ fn want_of(text: &str) -> Want {
     }
     match text.split_once(' ') {
         _ if text == "stays" => Want::Stays,
-        _ if text == "no code" => Want::Close(None),
         Some((status, "close")) => Want::Status { status: status.parse().unwrap(), close: true },
         _ => match text.parse().unwrap_or_else(|_| panic!("want {text:?}")) {
             status @ 100..=599 => Want::Status { status, close: false },
-            code => Want::Close(Some(code)),
+            code => Want::Close(code),
         },
     }
 }

@@ -335,6 +335,8 @@ fn goes_and_is_gone(setup: &Setup) {
         assert_eq!(stays.hear(), "{\"type\":\"message\",\"room\":\"shared\",\"payload\":\"still\"}", "{way}");
         drop((stays, other));
         assert_population(&server, way, [0.0, 0.0, 0.0]);
+        server.await_metric(gauge::ROOMS, 0.0);
+        server.await_metric(gauge::LOG_BYTES, 0.0);
     }
     server.stop();
 }
@@ -345,7 +347,7 @@ type Way = (&'static str, fn(Member));
 /// Waits for this many connections, memberships and rooms.
 fn assert_population(server: &Server, way: &str, population: [f64; 3]) {
     println!("{way}: {population:?}");
-    for (name, value) in [gauge::CONNECTIONS, gauge::MEMBERS, gauge::ROOMS].into_iter().zip(population) {
+    for (name, value) in [gauge::CONNECTIONS, gauge::MEMBERS, gauge::HOMES].into_iter().zip(population) {
         server.await_metric(name, value);
     }
 }

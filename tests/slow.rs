@@ -24,7 +24,7 @@ fn lags_alone(setup: &Setup) {
     let mut stage = Stage::set(&server);
     let mut reads_again = stage.slow(&server);
     let never_reads = stage.slow(&server);
-    stage.publish_until_only_the_healthy_are_left(&server);
+    stage.publish_until_the_slow_are_out(&server, 2);
     let cut = Deadline::within(PATIENCE);
 
     // What it was sent is whole, in order and without a hole, up to where it was given up.
@@ -76,7 +76,7 @@ fn peak_with_slow(setup: &Setup, count: usize) -> Peak {
     let server = setup.clone().set("limits.lag", "\"1MiB\"").start();
     let mut stage = Stage::set(&server);
     let slow: Vec<Member> = (0..count).map(|_| stage.slow(&server)).collect();
-    let peak = stage.publish_until_only_the_healthy_are_left(&server);
+    let peak = stage.publish_until_the_slow_are_out(&server, count);
     drop(slow);
     server.stop();
     peak
@@ -127,8 +127,10 @@ impl Stage {
         }
     }
 
-    /// Publishes until the slow ones are members no more.
-    fn publish_until_only_the_healthy_are_left(&mut self, server: &Server) -> Peak {
+    /// Publishes until the slow ones, so many, are members no more.
+    fn publish_until_the_slow_are_out(&mut self, server: &Server, slow: usize) -> Peak {
+        // The gauges are taken now and then: what is seen at first may be from before the joins.
+        server.await_metric(gauge::MEMBERS, (HEALTHY + slow) as f64);
         let mut peak = Peak { log_bytes: 0.0, resident_bytes: 0 };
         while server.metric(gauge::MEMBERS) > HEALTHY as f64 {
             assert!(self.sent < MESSAGES_MAX, "{} KiB published, and the slow are still members", self.sent);

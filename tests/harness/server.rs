@@ -26,7 +26,12 @@ pub(crate) mod gauge {
     pub(crate) const CONNECTIONS: &str = "vestibule_connections";
     pub(crate) const LOG_BYTES: &str = "vestibule_log_bytes";
     pub(crate) const MEMBERS: &str = "vestibule_members";
+    /// Rooms of the node, each counted once, at its home.
+    pub(crate) const HOMES: &str = "vestibule_homes";
+    /// Rooms with local members, counted at each shard that has some.
     pub(crate) const ROOMS: &str = "vestibule_rooms";
+    /// Open connections, and those that are not yet through their handshake.
+    pub(crate) const SOCKETS: &str = "vestibule_sockets";
 }
 
 /// A configuration under construction: keys that a test sets replace those of the base.
