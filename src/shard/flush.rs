@@ -15,6 +15,9 @@ use crate::net::{Turn, Writer, spawn};
 
 /// The shard's one flusher.
 pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
+    // Its first turn comes by itself: a shard that has not lain down once is taken for one that is awake,
+    // and nobody would ring for what is sent to it before it has work of its own.
+    shard.flusher.notify();
     loop {
         shard.flusher.notified().await;
         shard.port.borrow_mut().wake();
