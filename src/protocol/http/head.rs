@@ -62,7 +62,11 @@ impl HeadDecoder {
             }
         }
         self.scanned = window.len();
-        if buffer.len() >= head_max { Err(HeadError::TooLarge) } else { Ok(None) }
+        match self.lines {
+            _ if buffer.len() < head_max => Ok(None),
+            0 => Err(HeadError::TargetTooLong),
+            _ => Err(HeadError::TooLarge),
+        }
     }
 
     fn next_line_feed(&mut self, window: &[u8]) -> Option<usize> {
@@ -110,6 +114,9 @@ pub enum HeadError {
     /// The head did not end within the limit, or cannot any more.
     #[error("the head of the request is too large")]
     TooLarge,
+    /// The request line alone reached the limit (RFC 9112, section 3).
+    #[error("the request target is too long")]
+    TargetTooLong,
     /// There are more than [`FIELDS_MAX`] fields.
     #[error("the request has more than 100 header fields")]
     TooManyFields,
@@ -153,6 +160,7 @@ impl HeadError {
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
@@ -164,6 +172,7 @@ impl HeadError {
     pub fn code(self) -> &'static str {
         match self {
             Self::TooLarge | Self::TooManyFields => "head_too_large",
+            Self::TargetTooLong => "target_too_long",
             Self::Version => "http_version",
             Self::TransferCoding => "transfer_coding",
             Self::Expectation => "expectation",

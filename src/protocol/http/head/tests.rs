@@ -80,6 +80,13 @@ fn a_head_of_the_limit_passes_and_one_byte_more_is_refused_at_the_limit() {
 }
 
 #[test]
+fn a_request_line_beyond_the_limit_is_a_target_too_long() {
+    let line = format!("GET /{}", "a".repeat(HEAD_MAX));
+    assert_eq!(refusal(&line), HeadError::TargetTooLong);
+    assert_eq!(HeadError::TargetTooLong.status(), 414);
+}
+
+#[test]
 fn an_endless_line_is_looked_at_once_however_it_drips_in() {
     let line = vec![b'A'; 1 << 20];
     for step in [1, 7, 1000] {
