@@ -7,10 +7,11 @@ mod harness;
 use harness::{Member, PATIENCE, SECRET, Setup, Socket, binary, until};
 use std::{
     fs::{self, Permissions},
+    io::Read,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 use tempfile::TempDir;
 
@@ -167,18 +168,12 @@ fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
     let file = plain.written(&Setup::new(1).set("server.driver", "\"auto\"").file(public, admin));
     let log = plain.directory.path().join("log");
     let out = fs::File::create(&log).unwrap();
-    let mut child = plain
-        .command()
-        .arg("serve")
-        .arg("--config")
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(out.try_clone().unwrap())
-        .stderr(out)
-        .spawn()
-        .unwrap();
+    let mut command = plain.command();
+    command.arg("serve").arg("--config").arg(&file).stdin(Stdio::null());
+    command.stdout(out.try_clone().unwrap()).stderr(out);
+    let mut running = Running::begin(&mut command);
     let answered = until("it is alive on epoll, or gone", PATIENCE, || {
-        if child.try_wait().unwrap().is_some() {
+        if running.0.try_wait().unwrap().is_some() {
             return Some(false);
         }
         let alive = Socket::try_connect(admin).ok()?.get("/healthz").is_ok_and(|r| r.status == 200);
@@ -186,8 +181,7 @@ fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
     });
     let upgraded = answered && Socket::connect(public).upgrade("/echo", "").status == 101;
     // prlimit and setpriv replace themselves by the server, so this is its pid.
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(running);
     let said = fs::read_to_string(log).unwrap();
     assert!(upgraded, "{said}");
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("falling back to epoll")).collect();
@@ -282,24 +276,31 @@ struct Said {
 
 /// Runs a command that must end by itself.
 fn run(command: &mut Command) -> Said {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let deadline = harness::Deadline::within(PATIENCE);
-    while child.try_wait().unwrap().is_none() {
-        if deadline.passed() {
-            child.kill().unwrap();
-            panic!("{command:?} goes on and on");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(3));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::begin(command);
+    let status = until(&format!("{command:?} ends"), PATIENCE, || running.0.try_wait().unwrap());
+    let mut out = String::new();
+    running.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    let mut text = out.clone();
+    running.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    Said { code: status.code(), out, text }
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Running {
+    fn begin(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
-    let output = child.wait_with_output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    let text = format!("{out}{}", String::from_utf8(output.stderr).unwrap());
-    Said { code: output.status.code(), out, text }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Failure to kill means it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 const LISTENER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);

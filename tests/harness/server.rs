@@ -1,6 +1,6 @@
 //! One server process: its configuration, its start, its end, and what it says of itself.
 
-use super::{Deadline, Response, Socket, until};
+use super::{Response, Socket, until};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -216,15 +216,11 @@ impl Server {
 
     /// Waits for the end.
     pub(crate) fn ends_within(&mut self, limit: Duration) -> ExitStatus {
-        let deadline = Deadline::within(limit);
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child to wait for") {
-                self.ended = true;
-                return status;
-            }
-            assert!(!deadline.passed(), "still running after {limit:?}; its log: {}", self.log());
-            std::thread::sleep(Duration::from_millis(3));
-        }
+        let status = until(&format!("process {} ends", self.pid()), limit, || {
+            self.child.try_wait().expect("a child to wait for")
+        });
+        self.ended = true;
+        status
     }
 
     /// Ends it as an operator would; it must go with exit 0, and no panic in its log.
