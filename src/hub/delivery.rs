@@ -202,7 +202,14 @@ impl Hub {
 
     fn close_too_slow(&mut self) {
         for index in 0..self.too_slow.len() {
-            self.drop_for_lag(self.too_slow[index]);
+            let key = self.too_slow[index];
+            // Since it was noted its write may have ended, and with it the lag.
+            let is_behind = |connection: &Connection| {
+                connection.activity == Activity::Writing && connection.unsent_bytes() > self.limits.lag_bytes
+            };
+            if self.connections.get(key).is_some_and(is_behind) {
+                self.drop_for_lag(key);
+            }
         }
     }
 

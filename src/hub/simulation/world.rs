@@ -1,0 +1,295 @@
+//! The hubs, the lanes between them and those who use them: what happens next, and in which order.
+//!
+//! Drives each hub as a shard would, and tells the ledger what a home takes. Judges nothing.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Dice;
+use super::client::{Asked, Client};
+use super::ledger::{Excluded, Ledger};
+use crate::hub::{
+    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Lanes, Limits, Message, Options, Publication, ShardId,
+    Step,
+};
+use crate::protocol::Format;
+use crate::protocol::native::{Request, RequestId};
+use crate::protocol::websocket::CloseCode;
+
+/// All there is.
+pub(super) struct World {
+    pub(super) hubs: Vec<Hub>,
+    /// `lanes[from][to]`.
+    pub(super) lanes: Vec<Vec<VecDeque<Message>>>,
+    pub(super) clients: Vec<Client>,
+    pub(super) ledger: Ledger,
+    pub(super) lag_bytes: usize,
+    dice: Dice,
+    lane_len_max: usize,
+    next_id: u64,
+}
+
+/// What a client asks of its hub.
+pub(super) enum Command {
+    Join(String),
+    Leave(String),
+    Publish(String, Arc<Publication>, u64),
+}
+
+/// One shard's view of the lanes. The consumers run beside it: a lane that is full now may have space
+/// a moment later, so that a push in between fails.
+struct Outgoing<'a> {
+    lanes: &'a mut [VecDeque<Message>],
+    len_max: usize,
+    dice: &'a mut Dice,
+}
+
+impl Lanes for Outgoing<'_> {
+    fn push(&mut self, to: ShardId, message: Message) -> Result<(), Message> {
+        let lane = &mut self.lanes[to.index()];
+        if lane.len() >= self.len_max || self.dice.below(16) == 0 {
+            return Err(message);
+        }
+        lane.push_back(message);
+        Ok(())
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> World {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995);
+        let shards = 1 + dice.below(4) as u16;
+        let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
+        let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
+        let options = |shard| Options { shard: ShardId(shard), shards, name_seed: seed, epoch_seed: seed };
+        let limits = Limits { lag_bytes, rooms_per_connection: ROOMS };
+        let mut hubs: Vec<Hub> = (0..shards).map(|shard| Hub::new(options(shard), limits)).collect();
+        // Little credit, so that it runs out.
+        let publications = [1, 4, CREDIT_PUBLICATIONS][dice.below(3)];
+        for peer in hubs.iter_mut().flat_map(|hub| &mut hub.peers) {
+            peer.credit.publications = publications;
+        }
+        let lanes = (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect();
+        World {
+            hubs,
+            lanes,
+            clients: Vec::new(),
+            ledger: Ledger::default(),
+            lag_bytes,
+            dice,
+            lane_len_max,
+            next_id: 0,
+        }
+    }
+
+    pub(super) fn run(&mut self, steps: usize) {
+        for _ in 0..steps {
+            match self.dice.below(20) {
+                0 => self.connect(),
+                1 if self.dice.below(4) == 0 => self.disconnect(),
+                1 => self.raise_fence(),
+                2..=4 => self.act(Command::Join),
+                5 => self.act(Command::Leave),
+                6..=10 => self.publish(),
+                11 => {
+                    if let Some(client) = self.pick() {
+                        self.clients[client].stalled ^= true;
+                    }
+                }
+                12..=14 => {
+                    if let Some(client) = self.pick()
+                        && !self.clients[client].stalled
+                    {
+                        self.complete_write(client);
+                    }
+                }
+                _ => {
+                    let shard = self.dice.below(self.hubs.len());
+                    self.turn(shard);
+                }
+            }
+            self.check_bounds();
+        }
+    }
+
+    fn pick(&mut self) -> Option<usize> {
+        let alive: Vec<usize> =
+            (0..self.clients.len()).filter(|&client| !self.clients[client].gone).collect();
+        (!alive.is_empty()).then(|| alive[self.dice.below(alive.len())])
+    }
+
+    fn connect(&mut self) {
+        if self.clients.iter().filter(|client| !client.gone).count() >= CLIENTS {
+            return;
+        }
+        let shard = self.dice.below(self.hubs.len());
+        let user = self.any_user();
+        let key = self.hubs[shard].connect(user.as_str().into(), Format::Native);
+        self.clients.push(Client::new(shard, key, user));
+    }
+
+    fn any_user(&mut self) -> String {
+        format!("u{}", self.dice.below(USERS))
+    }
+
+    fn any_room(&mut self) -> String {
+        format!("room{}", self.dice.below(ROOMS))
+    }
+
+    fn disconnect(&mut self) {
+        if let Some(client) = self.pick() {
+            self.remove(client);
+        }
+    }
+
+    pub(super) fn remove(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        self.hubs[client.shard].disconnect(client.key);
+        client.gone = true;
+    }
+
+    /// The first half of a goodbye.
+    fn raise_fence(&mut self) {
+        let Some(client) = self.pick() else { return };
+        let client = &mut self.clients[client];
+        if client.fence.is_none() {
+            let fence = self.hubs[client.shard].raise_fence();
+            client.fence = Some((fence, self.ledger.accepted_by_room()));
+        }
+    }
+
+    fn act(&mut self, make: impl FnOnce(String) -> Command) {
+        let room = self.any_room();
+        if let Some(client) = self.pick()
+            && self.clients[client].blocked.is_none()
+        {
+            self.command(client, make(room));
+        }
+    }
+
+    fn publish(&mut self) {
+        let kind = self.dice.below(8);
+        let size = if self.dice.below(10) == 0 { 400 } else { 4 };
+        let (other_user, other_room) = (self.any_user(), self.any_room());
+        let Some(client) = self.pick() else { return };
+        if self.clients[client].blocked.is_some() {
+            return;
+        }
+        let Client { shard, key, .. } = self.clients[client];
+        self.next_id += 1;
+        let id = self.next_id;
+        let mut exclude = Exclude::default();
+        let mut excluded = Excluded { connection_shard: shard, ..Excluded::default() };
+        match kind {
+            0..=3 => {
+                exclude = Exclude::connection(ConnectionId { shard: ShardId(shard as u16), key });
+                excluded.connections.insert(key);
+            }
+            4 => {
+                exclude.users = [other_user.clone().into()].into();
+                excluded.user = Some(other_user);
+            }
+            5 => {
+                exclude.rooms = [other_room.into()].into();
+                excluded.optional = true;
+            }
+            _ => (),
+        }
+        self.ledger.exclude(id, excluded);
+        let payload = format!("[{id},\"{}\"]", "x".repeat(size)).into_bytes().into();
+        let publication = Arc::new(Publication { payload, exclude, event: None });
+        let room = self.any_room();
+        self.command(client, Command::Publish(room, publication, id));
+    }
+
+    fn command(&mut self, client: usize, command: Command) {
+        let Client { shard, key, .. } = self.clients[client];
+        if !self.clients[client].is_staying() {
+            return;
+        }
+        self.next_id += 1;
+        let request = request_id(self.next_id);
+        let hub = &mut self.hubs[shard];
+        let (step, asked) = match &command {
+            Command::Join(room) => match hub.join(key, room, Some(&request)) {
+                Ok(step) => (step, Asked::Join(room.clone())),
+                Err(refusal) => panic!("join refused: {refusal}"),
+            },
+            Command::Leave(room) => match hub.leave(key, room, Some(&request)) {
+                Ok(()) => {
+                    let local = hub.home_of(room) == hub.shard();
+                    let accepted = if local { self.ledger.accepted(room) } else { 0 };
+                    (Step::Done, Asked::Leave(room.clone(), accepted))
+                }
+                Err(_) => return,
+            },
+            Command::Publish(room, publication, id) => {
+                let step = hub.publish(key, room, publication, Some(&request));
+                if step == Step::Done && hub.home_of(room) == hub.shard() {
+                    self.ledger.accept(room, *id);
+                }
+                (step, Asked::Publish)
+            }
+        };
+        match step {
+            Step::Done => self.clients[client].ask(self.next_id, asked),
+            Step::Wait(_) => self.clients[client].blocked = Some(command),
+        }
+    }
+
+    /// One shard's turn, as its flusher would take it.
+    pub(super) fn turn(&mut self, shard: usize) {
+        for from in 0..self.hubs.len() {
+            for _ in 0..self.dice.below(self.lane_len_max + 1) {
+                let Some(message) = self.lanes[from][shard].pop_front() else { break };
+                self.ledger.on_message(&message);
+                self.hubs[shard].on_message(ShardId(from as u16), message);
+            }
+        }
+        let len_max = self.lane_len_max;
+        let (lanes, dice) = (&mut self.lanes[shard], &mut self.dice);
+        self.hubs[shard].push(&mut Outgoing { lanes, len_max, dice });
+        self.hubs[shard].end_turn();
+        while self.hubs[shard].poll_too_slow().is_some() {}
+        while let Some(key) = self.hubs[shard].poll_writable() {
+            let listed = |client: &&mut Client| !client.gone && client.shard == shard && client.key == key;
+            if let Some(client) = self.clients.iter_mut().find(listed) {
+                client.start_write(&mut self.hubs[shard]);
+            }
+        }
+        for client in 0..self.clients.len() {
+            if self.clients[client].shard == shard && !self.clients[client].gone {
+                if let Some(command) = self.clients[client].blocked.take() {
+                    self.command(client, command);
+                }
+                self.say_goodbye_if_fenced(client);
+            }
+        }
+    }
+
+    fn say_goodbye_if_fenced(&mut self, client: usize) {
+        let client = &self.clients[client];
+        let hub = &mut self.hubs[client.shard];
+        if client.fence.as_ref().is_some_and(|(fence, _)| hub.fence_passed() >= *fence) {
+            hub.say_goodbye(client.key, CloseCode::GOING_AWAY, "");
+        }
+    }
+
+    pub(super) fn complete_write(&mut self, client: usize) {
+        let one = &mut self.clients[client];
+        one.complete_write(&mut self.hubs[one.shard], &self.ledger);
+        if one.is_closed() {
+            self.remove(client);
+        }
+    }
+}
+
+fn request_id(number: u64) -> RequestId {
+    let sent = format!(r#"{{"type":"ping","id":{number}}}"#);
+    Request::decode(sent.as_bytes()).ok().and_then(|request| request.id).expect("a number is an id")
+}
+
+const ROOMS: usize = 4;
+const USERS: usize = 6;
+/// Clients at a time.
+const CLIENTS: usize = 12;
