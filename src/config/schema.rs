@@ -400,7 +400,7 @@ pub(super) static SECTIONS: [Section; 7] = [
                 kind: Kind::Count(1, 100_000_000, |it, n| it.config.limits.connections = fit(n)),
                 default: "100000",
                 help: "Connections of the process; lowered, with one warning, to what NOFILE leaves room for.",
-                past: "a new connection is turned away at once.",
+                past: "a new connection is answered 503 and closed.",
             },
             Key {
                 name: "connections_per_address",

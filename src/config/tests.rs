@@ -127,7 +127,7 @@ url = "redis://127.0.0.1"
         &format!("vestibule.toml:1: lag: unknown key; lag stands in [limits]; {sections}"),
         "vestibule.toml:3: limits.frame = 65536: a size is a number and B, KiB, MiB or GiB",
         "vestibule.toml:4: limits.fragments = 0: a number from 1 to 1048576",
-        "vestibule.toml:5: limits.burst = -1: a number from 1 to 1000000",
+        "vestibule.toml:5: limits.burst = -1: a number from 1 to 4000000000",
         &format!("vestibule.toml:6: limits.lagg: unknown key; did you mean lag? {keys}"),
         "vestibule.toml:7: limits.head = \"16GiB\": a size from 1KiB to 1MiB",
         "vestibule.toml:8: limits.head_deadline = \"10\": a duration is a number and ms, s, m or h",
