@@ -33,13 +33,14 @@ pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
 }
 
 impl Shard {
-    /// One pass over everything that waits; true if sockets are left for the next.
+    /// One pass over everything that waits; true if something is left for the next.
     fn flush(self: &Rc<Self>) -> bool {
         let guard = AbortOnPanic;
         self.drain_inboxes();
-        self.exchange();
+        let sealed = self.exchange();
         self.send_off();
-        let more = self.start_writes();
+        // What came in during a sweep is not sealed yet: the shard must not lie down on it.
+        let more = self.start_writes() || !sealed;
         drop(guard);
         more
     }
@@ -61,15 +62,17 @@ impl Shard {
         }
     }
 
-    /// Seals chunks, fills the lanes, rings the bells once, and tells those who waited.
-    fn exchange(&self) {
+    /// Seals chunks, unless a sweep is under way, fills the lanes, rings the bells once, and tells those
+    /// who waited. True if the chunks were sealed.
+    fn exchange(&self) -> bool {
         let mut hub = self.hub.borrow_mut();
         let mut port = self.port.borrow_mut();
         hub.push(&mut Outgoing(&mut port));
         // What comes in during a sweep waits for the next: it then goes to all in one write each. (Sealed
         // in the middle, 64 outstanding publications came in writes of 27, so in writes of 50.) A sweep
         // ends with those who were behind when it began, so that none waits for those who come after.
-        if self.sweep_left.get() == 0 {
+        let sealed = self.sweep_left.get() == 0;
+        if sealed {
             hub.end_turn();
             self.sweep_left.set(hub.writable_count());
         }
@@ -80,6 +83,7 @@ impl Shard {
                 waiters.wake(progress as usize);
             }
         }
+        sealed
     }
 
     /// Sees to those who have to go: the too slow, the furthest behind when the process holds too much,
