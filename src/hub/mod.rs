@@ -67,6 +67,8 @@ pub struct Limits {
     pub lag_bytes: usize,
     /// `limits.rooms_per_connection`.
     pub rooms_per_connection: usize,
+    /// Connections that room is reserved for: a table that grows leaves its old copies behind.
+    pub connections: usize,
 }
 
 /// How far a command got.
@@ -157,7 +159,7 @@ impl Hub {
             limits,
             home_hash: FixedState::with_seed(options.name_seed.rotate_left(32)),
             epochs: options.epoch_seed,
-            connections: SlotMap::with_key(),
+            connections: SlotMap::with_capacity_and_key(limits.connections),
             rooms: SlotMap::with_key(),
             rooms_by_name: HashMap::with_hasher(hash.clone()),
             homes: SlotMap::with_key(),

@@ -120,14 +120,15 @@ impl Shard {
         let limits = hub::Limits {
             lag_bytes: node.limits.lag_bytes,
             rooms_per_connection: node.limits.rooms_per_connection,
+            connections: node.limits.connections,
         };
         Rc::new(Shard {
             index: port.index(),
             hub: RefCell::new(Hub::new(seeds, limits)),
             waiters: (0..port.shards()).map(|_| Waiters::new()).collect(),
             port: RefCell::new(port),
-            sockets: RefCell::default(),
-            outlets: RefCell::default(),
+            sockets: RefCell::new(SlotMap::with_capacity_and_key(node.limits.connections)),
+            outlets: RefCell::new(SecondaryMap::with_capacity(node.limits.connections)),
             wheel: RefCell::new(Wheel::new()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             flusher: Notify::new(),

@@ -62,7 +62,7 @@ impl World {
         let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
         let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
         let options = |shard| Options { shard: ShardId(shard), shards, name_seed: seed, epoch_seed: seed };
-        let limits = Limits { lag_bytes, rooms_per_connection: ROOMS };
+        let limits = Limits { lag_bytes, rooms_per_connection: ROOMS, connections: 16 };
         let mut hubs: Vec<Hub> = (0..shards).map(|shard| Hub::new(options(shard), limits)).collect();
         // Little credit, so that it runs out.
         let publications = [1, 4, CREDIT_PUBLICATIONS][dice.below(3)];
