@@ -36,16 +36,16 @@ fn drains_under_load(setup: &Setup) {
     }
     let publishers: Vec<Member> =
         (0..PUBLISHERS).map(|n| Member::enter(&server, &format!("publisher-{n}"))).collect();
-    let acknowledged: Vec<AtomicU32> = (0..PUBLISHERS).map(|_| AtomicU32::new(0)).collect();
+    let course = Course::default();
     let (before, heard) = thread::scope(|scope| {
-        let listener = scope.spawn(|| listen(crowd));
+        let listener = scope.spawn(|| listen(crowd, &course));
         for (n, publisher) in publishers.into_iter().enumerate() {
-            let acknowledged = &acknowledged[n];
-            scope.spawn(move || publish(publisher, n, acknowledged));
+            let course = &course;
+            scope.spawn(move || publish(publisher, n, course));
         }
-        let counts = || acknowledged.iter().map(|count| count.load(Ordering::SeqCst)).collect::<Vec<u32>>();
-        until("all publishers are under way", PATIENCE, || counts().iter().all(|&n| n > 50).then_some(()));
-        let before = counts();
+        let under_way = || course.counts().iter().all(|&count| count > 50).then_some(());
+        until("all publishers are under way", PATIENCE, under_way);
+        let before = course.counts();
         server.terminate();
         await_refusal(&server);
         (before, listener.join().unwrap())
@@ -56,6 +56,30 @@ fn drains_under_load(setup: &Setup) {
     assert_nothing_is_lost(&before, &heard);
 }
 
+/// How far publishers and listeners are.
+#[derive(Default)]
+struct Course {
+    /// Publications acknowledged, by publisher.
+    acknowledged: [AtomicU32; PUBLISHERS],
+    /// Publications that every member still open has heard.
+    heard: AtomicU32,
+}
+
+impl Course {
+    fn counts(&self) -> [u32; PUBLISHERS] {
+        std::array::from_fn(|n| self.acknowledged[n].load(Ordering::SeqCst))
+    }
+
+    /// Waits until the listeners are not far behind what was acknowledged. They are slower than the server: a
+    /// close that waits in their own buffers behind a second of messages would be timed a second late.
+    fn await_listeners(&self) {
+        until("the listeners keep up", PATIENCE, || {
+            let heard = self.heard.load(Ordering::SeqCst);
+            (self.counts().iter().sum::<u32>() <= heard.saturating_add(BEHIND_MAX)).then_some(())
+        });
+    }
+}
+
 /// What one member heard, and when after the start of listening its close came.
 #[derive(Default)]
 struct Heard {
@@ -64,7 +88,7 @@ struct Heard {
 }
 
 /// Listens to the end of every stream. Each must end with a close frame, and in order.
-fn listen(mut crowd: Crowd) -> Vec<Heard> {
+fn listen(mut crowd: Crowd, course: &Course) -> Vec<Heard> {
     let mut heard: Vec<Heard> = (0..crowd.len()).map(|_| Heard::default()).collect();
     let deadline = Deadline::within(Duration::from_secs(45));
     while !crowd.all_ended() {
@@ -82,14 +106,18 @@ fn listen(mut crowd: Crowd) -> Vec<Heard> {
                 assert!(heard[n].closed_at.is_some(), "member {n} was cut without a close frame")
             }
         });
+        let open = heard.iter().filter(|h| h.closed_at.is_none()).map(|h| h.numbers.len() as u32);
+        course.heard.store(open.min().unwrap_or(u32::MAX), Ordering::SeqCst);
     }
     heard
 }
 
 /// Publishes with a few requests open until it is told to go.
-fn publish(mut publisher: Member, n: usize, acknowledged: &AtomicU32) {
+fn publish(mut publisher: Member, n: usize, course: &Course) {
+    let acknowledged = &course.acknowledged[n];
     let mut sent = 0;
     loop {
+        course.await_listeners();
         while sent < acknowledged.load(Ordering::SeqCst) + WINDOW {
             let number = n as u32 * 1_000_000 + sent;
             let text =
@@ -209,3 +237,5 @@ const ROOM: &str = "drain";
 const MEMBERS: usize = 120;
 const PUBLISHERS: usize = 4;
 const WINDOW: u32 = 8;
+/// Publications by which the slowest listener may be behind the acks.
+const BEHIND_MAX: u32 = 32;
