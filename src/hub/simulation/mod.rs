@@ -16,7 +16,10 @@ mod world;
 use world::World;
 
 /// Seeds that failed once, and what they found.
-const PINNED: &[u64] = &[];
+const PINNED: &[u64] = &[
+    // Closed for a lag that its write had ended meanwhile, it was idle, and never told.
+    4050,
+];
 
 /// How many seeds are tried unless VESTIBULE_SIMULATION_SEEDS says otherwise when this is compiled.
 const SEEDS: u64 = 400;
