@@ -42,7 +42,7 @@ pub enum NoDriver {
     )]
     Forbidden,
     /// ENOMEM: a ring is charged to the user's locked memory, of which all processes of that user share the limit.
-    #[error("a ring of {ENTRIES} entries does not fit into this user's locked memory (ENOMEM; RLIMIT_MEMLOCK is {}): raise LimitMEMLOCK= or ulimit -l", in_kib(*.limit_bytes))]
+    #[error("an io_uring of {ENTRIES} entries does not fit into this user's locked memory (ENOMEM; RLIMIT_MEMLOCK is {}): raise LimitMEMLOCK= or ulimit -l", in_kib(*.limit_bytes))]
     LockedMemory {
         /// RLIMIT_MEMLOCK of this process; none if it is unlimited.
         limit_bytes: Option<u64>,
