@@ -150,7 +150,7 @@ fn io_uring_that_was_asked_for_and_cannot_be_had_exits_78() {
     let Some(plain) = PlainUser::with_memlock(LITTLE) else {
         return skipped("no way to be a plain user with little memlock");
     };
-    let file = plain.written(&Setup::new(1).file(LISTENER, ADMIN));
+    let file = plain.written(&Setup::new(1).file(free_address(), free_address()));
     let said = run(plain.command().arg("serve").arg("--config").arg(&file));
     assert_eq!(said.code, Some(78), "{}", said.text);
     assert!(said.text.contains("io_uring"), "{}", said.text);
@@ -162,31 +162,12 @@ fn auto_falls_back_to_epoll_and_says_why_in_one_line() {
     let Some(plain) = PlainUser::with_memlock(LITTLE) else {
         return skipped("no way to be a plain user with little memlock");
     };
-    let address = |listener: TcpListener| listener.local_addr().unwrap();
-    let free = || address(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    let (public, admin) = (free(), free());
-    let file = plain.written(&Setup::new(1).set("server.driver", "\"auto\"").file(public, admin));
-    let log = plain.directory.path().join("log");
-    let out = fs::File::create(&log).unwrap();
-    let mut command = plain.command();
-    command.arg("serve").arg("--config").arg(&file).stdin(Stdio::null());
-    command.stdout(out.try_clone().unwrap()).stderr(out);
-    let mut running = Running::begin(&mut command);
-    let answered = until("it is alive on epoll, or gone", PATIENCE, || {
-        if running.0.try_wait().unwrap().is_some() {
-            return Some(false);
-        }
-        let alive = Socket::try_connect(admin).ok()?.get("/healthz").is_ok_and(|r| r.status == 200);
-        alive.then_some(true)
-    });
-    let upgraded = answered && Socket::connect(public).upgrade("/echo", "").status == 101;
-    // prlimit and setpriv replace themselves by the server, so this is its pid.
-    drop(running);
-    let said = fs::read_to_string(log).unwrap();
-    assert!(upgraded, "{said}");
+    let said = plain.shakes_hands(&Setup::new(1).set("server.driver", "\"auto\""));
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("falling back to epoll")).collect();
     assert_eq!(lines.len(), 1, "one line: {said}");
+    assert!(lines[0].contains("io_uring"), "it says what it could not have: {}", lines[0]);
     assert!(lines[0].contains("RLIMIT_MEMLOCK is 64 KiB"), "it says why: {}", lines[0]);
+    assert!(said.contains("driver=epoll"), "{said}");
 }
 
 #[test]
@@ -194,11 +175,8 @@ fn a_plain_user_with_the_memory_for_it_gets_io_uring() {
     let Some(plain) = PlainUser::with_memlock(AMPLE) else {
         return skipped("no way to be a plain user with 8 MiB of memlock");
     };
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let file = plain.written(&Setup::new(1).file(taken.local_addr().unwrap(), ADMIN));
-    let said = run(plain.command().arg("serve").arg("--config").arg(&file));
-    // It gets past the ring and fails at the port that we hold.
-    assert!(said.text.contains(&taken.local_addr().unwrap().to_string()), "{}", said.text);
+    let said = plain.shakes_hands(&Setup::new(1));
+    assert!(said.contains("driver=io_uring"), "{said}");
 }
 
 /// A copy of the binary where a user without privileges can run it.
@@ -228,6 +206,31 @@ impl PlainUser {
         path
     }
 
+    /// Serves until a handshake has been answered, and returns what it said until then.
+    fn shakes_hands(&self, setup: &Setup) -> String {
+        let (public, admin) = (free_address(), free_address());
+        let file = self.written(&setup.file(public, admin));
+        let log = self.directory.path().join("log");
+        let out = fs::File::create(&log).unwrap();
+        let mut command = self.command();
+        command.arg("serve").arg("--config").arg(&file).stdin(Stdio::null());
+        command.stdout(out.try_clone().unwrap()).stderr(out);
+        let mut running = Running::begin(&mut command);
+        let answered = until("it is alive, or gone", PATIENCE, || {
+            if running.0.try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            let alive = Socket::try_connect(admin).ok()?.get("/healthz").is_ok_and(|r| r.status == 200);
+            alive.then_some(true)
+        });
+        let upgraded = answered && Socket::connect(public).upgrade("/echo", "").status == 101;
+        // prlimit and setpriv replace themselves by the server, so it is this that ends.
+        drop(running);
+        let said = fs::read_to_string(log).unwrap();
+        assert!(upgraded, "{said}");
+        said
+    }
+
     /// The binary, run without privileges.
     fn command(&self) -> Command {
         let mut command = self.wrapped();
@@ -244,6 +247,11 @@ impl PlainUser {
         }
         command
     }
+}
+
+/// A loopback address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 fn skipped(why: &str) {
