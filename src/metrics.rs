@@ -77,7 +77,7 @@ metrics! {
     "counter" published_total: "Publications accepted by the rooms' homes at this shard.",
     "counter" appended_total: "Publications appended to the logs of rooms with members at this shard.",
     "counter" gaps_total: "Times a room's members here were told that publications are missing.",
-    "counter" too_slow_total: "Connections closed with 4008.",
+    "counter" too_slow_total: "Connections closed for being too far behind: limits.lag, or limits.buffered.",
     "counter" waits_total: "Commands that had to wait for a room's home.",
     "counter" received_bytes_total: "Bytes read from connections.",
     "counter" sent_bytes_total: "Bytes written to connections.",

@@ -60,10 +60,13 @@ impl Quota {
         self.shards.iter().map(|load| load.connections.load(Relaxed)).sum()
     }
 
-    /// Says what a shard holds for its members, and returns what all hold, in bytes.
-    pub fn set_buffered(&self, shard: usize, bytes: usize) -> usize {
+    /// Says what a shard holds for its members, and returns how much of it has to go, in bytes: nothing
+    /// while all shards together hold at most `bytes_max`, else what this one holds beyond an even share,
+    /// at most the excess. A shard within its share does not pay for the others' slow members.
+    pub fn set_buffered(&self, shard: usize, bytes: usize, bytes_max: usize) -> usize {
         self.shards[shard].buffered_bytes.store(bytes, Relaxed);
-        self.shards.iter().map(|load| load.buffered_bytes.load(Relaxed)).sum()
+        let held: usize = self.shards.iter().map(|load| load.buffered_bytes.load(Relaxed)).sum();
+        held.saturating_sub(bytes_max).min(bytes.saturating_sub(bytes_max / self.shards.len()))
     }
 
     /// From now on nobody new is let in.
@@ -109,11 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_buffered_is_summed_over_the_shards() {
-        let quota = Quota::new(3);
-        quota.set_buffered(0, 5);
-        quota.set_buffered(1, 7);
-        assert_eq!(quota.set_buffered(2, 1), 13);
-        assert_eq!(quota.set_buffered(0, 0), 8);
+    fn only_shards_beyond_an_even_share_have_to_free_what_is_too_much() {
+        let quota = Quota::new(2);
+        assert_eq!(quota.set_buffered(0, 90, 100), 0, "together they hold no more than they may");
+        assert_eq!(quota.set_buffered(1, 30, 100), 0, "this one is within its share");
+        assert_eq!(quota.set_buffered(0, 90, 100), 20);
+        assert_eq!(quota.set_buffered(1, 80, 100), 30, "not below its share");
+        assert_eq!(quota.set_buffered(0, 10, 100), 0);
+        assert_eq!(quota.set_buffered(1, 95, 100), 5);
     }
 }

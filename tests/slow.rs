@@ -65,6 +65,54 @@ fn a_single_room_of_2000_that_stop_reading_costs_two_lags_of_log_and_16_mib() {
     }
 }
 
+#[test]
+fn a_process_that_holds_too_much_cuts_those_furthest_behind_and_nobody_else() {
+    for setup in Setup::each() {
+        // One alone stays within its lag: it is all of them together that are too much.
+        let server = setup.set("limits.lag", "\"4MiB\"").set("limits.buffered", "\"8MiB\"").start();
+        let mut stage = Stage::set(&server);
+        let slow: Vec<Member> = (0..HOARDERS).map(|n| hoarder(&server, n)).collect();
+        let mut publisher = Member::enter(&server, "publisher");
+        let mut held: f64 = 0.0;
+        for round in 0..HOARD_ROUNDS {
+            if server.metric(gauge::TOO_SLOW) > 0.0 {
+                break;
+            }
+            assert!(round + 1 < HOARD_ROUNDS, "nobody is cut, and {held} bytes are held");
+            let batch: Vec<u8> = (0..HOARDERS).flat_map(|n| publications_to(&hoard(n), ROUND)).collect();
+            publisher.socket.send(&batch);
+            publisher.lives();
+            // The healthy are there all the while, and miss nothing.
+            stage.publish(4);
+            held = held.max(server.metric(gauge::LOG_BYTES) + server.metric(gauge::OUTBOX_BYTES));
+        }
+        assert!(held <= 9.0 * LAG_BYTES, "{held} bytes were held, 8 MiB are allowed");
+        stage.publish(ROUND);
+        let cut = server.metric(gauge::TOO_SLOW);
+        assert!(cut < HOARDERS as f64, "all {cut} were cut: more than had to be");
+        drop(slow);
+        server.stop();
+    }
+}
+
+/// A member of a room of its own that will not read.
+fn hoarder(server: &Server, n: usize) -> Member {
+    let mut member = Member::enter_narrow(server, "hoarder");
+    member.join(&hoard(n));
+    member
+}
+
+fn hoard(n: usize) -> String {
+    format!("hoard-{n}")
+}
+
+/// So many messages of 1 KiB.
+fn publications_to(room: &str, count: u32) -> Vec<u8> {
+    let fill = "x".repeat(950);
+    let text = format!("{{\"type\":\"broadcast\",\"room\":\"{room}\",\"payload\":\"{fill}\"}}");
+    client_frame(0x81, text.as_bytes()).repeat(count as usize)
+}
+
 /// The most that was seen while members lagged.
 #[derive(Debug)]
 struct Peak {
@@ -158,6 +206,10 @@ fn number_of(text: &[u8]) -> Option<u32> {
 }
 
 const ROOM: &str = "slow";
+/// Members that read nothing, each in a room of its own: at the lag all together they would hold 32 MiB.
+const HOARDERS: usize = 8;
+/// Kernel buffers and what is allowed are full long before.
+const HOARD_ROUNDS: u32 = 512;
 const HEALTHY: usize = 20;
 /// Messages published between two looks at the server: 32 KiB, far from any lag.
 const ROUND: u32 = 32;

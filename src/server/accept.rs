@@ -25,8 +25,8 @@ pub(super) async fn accept_public(shard: Rc<Shard>, listener: Rc<Listener>) {
     .await;
 }
 
-/// Takes operators' connections: they stay where they were accepted and count against no limit, so that
-/// a full node can still be looked at.
+/// Takes operators' connections: they stay where they were accepted and are never turned away, so that a
+/// full node can still be looked at. Each holds a place like any other.
 pub(super) async fn accept_admin(shard: Rc<Shard>, services: Rc<Services>, listener: Rc<Listener>) {
     accept(&shard, &listener, |accepted| {
         shard.node().quota.enter(shard.index());

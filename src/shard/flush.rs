@@ -95,9 +95,10 @@ impl Shard {
                 self.set_deadline(socket, GOODBYE_WITHIN, Shutdown::Both);
             }
         }
-        let held = self.node.quota.set_buffered(self.index, self.hub.borrow().buffered_bytes());
-        if held > self.node.limits.buffered_bytes {
-            let closed = self.hub.borrow_mut().relieve(held - self.node.limits.buffered_bytes);
+        let held = self.hub.borrow().buffered_bytes();
+        let excess = self.node.quota.set_buffered(self.index, held, self.node.limits.buffered_bytes);
+        if excess > 0 {
+            let closed = self.hub.borrow_mut().relieve(excess);
             for key in closed {
                 // No lingering: what is in flight is a part of what must go.
                 let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);

@@ -66,8 +66,8 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: A
         let served = pin!(async {
             // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
             // what it moves. Idle, they are most of what a connection costs.
-            if let Some(session) = Box::pin(shake_hands(&socket, writer, services, door)).await {
-                websocket::serve(&socket, session).await;
+            if let Some(reader) = Box::pin(shake_hands(&socket, writer, services, door)).await {
+                websocket::serve(&socket, reader).await;
             }
         });
         if let Err(panicked) = catch(served).await {
@@ -82,13 +82,13 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: A
     });
 }
 
-/// From a socket to a session, if it comes to that.
+/// From a socket to a connection's reader, if it comes to that.
 async fn shake_hands(
     socket: &Socket,
     writer: Writer,
     services: Rc<Services>,
     door: Door,
-) -> Option<Box<websocket::Session>> {
+) -> Option<Box<websocket::Reader>> {
     let upgraded = exchange::serve(socket, writer, &services, door).await?;
-    Some(Box::new(websocket::Session::open(socket, services, upgraded)))
+    Some(Box::new(websocket::Reader::open(socket, services, upgraded)))
 }

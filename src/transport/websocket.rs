@@ -17,15 +17,15 @@ use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
 /// Serves a connection to its end.
-pub(super) async fn serve(socket: &Socket, mut session: Box<Session>) {
+pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
     loop {
-        let progress = if session.is_waiting() {
-            session.take_rest()
+        let progress = if reader.is_waiting() {
+            reader.take_rest()
         } else {
             if socket.readable().await.is_err() || socket.is_expired() {
                 return;
             }
-            match socket.read(|input| session.take(input)) {
+            match socket.read(|input| reader.take(input)) {
                 Ok(Some(progress)) => progress,
                 Ok(None) => continue,
                 Err(_) => return,
@@ -34,12 +34,12 @@ pub(super) async fn serve(socket: &Socket, mut session: Box<Session>) {
         match progress {
             Progress::More => (),
             Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
-            Progress::Full => Box::pin(socket.written(session.connection.key)).await,
+            Progress::Full => Box::pin(socket.written(reader.connection.key)).await,
             Progress::Gone => return,
             Progress::Goodbye => break,
         }
     }
-    drop(session);
+    drop(reader);
     linger::until_gone(socket).await;
 }
 
@@ -58,7 +58,7 @@ enum Progress {
 }
 
 /// What a connection's reader knows.
-pub(super) struct Session {
+pub(super) struct Reader {
     decoder: Decoder,
     /// A command that waits for a home. Nothing behind it is looked at.
     blocked: Option<Blocked>,
@@ -76,9 +76,9 @@ struct Connection {
     native: Option<Native>,
 }
 
-impl Session {
+impl Reader {
     /// The birth of a connection: the handshake's answer goes out first.
-    pub(super) fn open(socket: &Socket, services: Rc<Services>, upgraded: Upgraded) -> Session {
+    pub(super) fn open(socket: &Socket, services: Rc<Services>, upgraded: Upgraded) -> Reader {
         let Upgraded { writer, purpose, switching, rest } = upgraded;
         let shard = socket.shard();
         let (key, native) = match purpose {
@@ -94,7 +94,7 @@ impl Session {
             }
         };
         let connection = Connection { shard: shard.clone(), services, key, native };
-        Session { decoder: Decoder::default(), blocked: None, rest, connection }
+        Reader { decoder: Decoder::default(), blocked: None, rest, connection }
     }
 
     /// Whether it has something to look at before the socket.

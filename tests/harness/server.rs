@@ -31,6 +31,9 @@ pub(crate) mod gauge {
     /// Rooms with local members, counted at each shard that has some.
     pub(crate) const ROOMS: &str = "vestibule_rooms";
     /// Open connections, and those that are not yet through their handshake.
+    /// Connections closed for the lag, or because the process held too much.
+    pub(crate) const TOO_SLOW: &str = "vestibule_too_slow_total";
+    pub(crate) const OUTBOX_BYTES: &str = "vestibule_outbox_bytes";
     pub(crate) const SOCKETS: &str = "vestibule_sockets";
 }
 
