@@ -1,0 +1,192 @@
+//! The table of everything that can be set: name, form, default, meaning, and what happens at the limit.
+//!
+//! A key exists because it has a row here. Reader, allowed lists, default file, variables and the operators'
+//! page follow from the rows; nothing about a key is written anywhere else, save what ties two keys together
+//! (`check`).
+
+/// A word's variant: the words of a row are those of its enum.
+macro_rules! word {
+    ($words:ident, $it:ident => $place:expr) => {
+        Kind::Word($words::WORDS, |$it, word| {
+            $place = $words::of(word).expect("a row's words are its enum's");
+        })
+    };
+}
+
+mod auth;
+mod limits;
+mod process;
+mod room;
+mod websocket;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::key::{Key, REQUIRED};
+use super::{
+    Access, Admin, Auth, Config, Driver, Limits, Listener, Mode, Pattern, Refuse, RoomRule, Server, WebSocket,
+};
+
+/// A section of the file.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) keys: Keys,
+    /// What the default file shows, commented out, where there is no default to show.
+    pub(super) example: &'static str,
+}
+
+/// The rows of a section, by what they set.
+pub(super) enum Keys {
+    /// `[section]`, once.
+    Table(&'static [Key<Draft>]),
+    /// `[[listener]]`.
+    Listeners(&'static [Key<Listener>]),
+    /// `[[room]]`.
+    Rooms(&'static [Key<RoomRule>]),
+}
+
+/// A configuration while it is read: the value itself, and what becomes part of it later.
+pub(super) struct Draft {
+    pub(super) config: Config,
+    pub(super) hs256_secret_file: String,
+}
+
+impl Section {
+    pub(super) fn of(name: &str) -> Option<&'static Self> {
+        SECTIONS.iter().find(|section| section.name == name)
+    }
+
+    /// The keys' names, in the order of the table.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        match self.keys {
+            Keys::Table(keys) => keys.iter().map(|key| key.name).collect(),
+            Keys::Listeners(keys) => keys.iter().map(|key| key.name).collect(),
+            Keys::Rooms(keys) => keys.iter().map(|key| key.name).collect(),
+        }
+    }
+
+    /// How the section's head is written.
+    pub(super) fn head(&self) -> String {
+        match self.keys {
+            Keys::Table(_) => format!("[{}]", self.name),
+            Keys::Listeners(_) | Keys::Rooms(_) => format!("[[{}]]", self.name),
+        }
+    }
+}
+
+impl Draft {
+    /// Every default of the table, and nothing else.
+    pub(super) fn defaults() -> Self {
+        let mut draft = Self::blank();
+        for section in &SECTIONS {
+            match section.keys {
+                Keys::Table(keys) => keys.iter().for_each(|key| key.set_default(&mut draft)),
+                Keys::Listeners(keys) => draft.config.listeners = vec![Listener::blank(keys)],
+                Keys::Rooms(_) => {}
+            }
+        }
+        draft
+    }
+
+    /// A value for each field, for the defaults of the table to stand on.
+    fn blank() -> Self {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config {
+            listeners: Vec::new(),
+            server: Server { workers: 0, driver: Driver::Auto, drain: Duration::ZERO },
+            admin: Admin { address, keys: Vec::new() },
+            auth: Auth {
+                mode: Mode::Jwt,
+                hs256_secret: None,
+                algorithms: Vec::new(),
+                allowed_origins: Vec::new(),
+                refuse: Refuse::Close4001,
+            },
+            rooms: Vec::new(),
+            limits: Limits {
+                frame: 0,
+                message: 0,
+                fragments: 0,
+                connections: 0,
+                connections_per_address: 0,
+                rooms: 0,
+                rooms_per_connection: 0,
+                room_name: 0,
+                messages_per_second: 0,
+                burst: 0,
+                messages_per_second_per_user: 0,
+                messages_per_second_per_address: 0,
+                lag: 0,
+                buffered: 0,
+                head: 0,
+                head_deadline: Duration::ZERO,
+            },
+            websocket: WebSocket { path: String::new(), echo: None },
+        };
+        Self { config, hs256_secret_file: String::new() }
+    }
+}
+
+/// An item of a list of tables, before its keys are read.
+pub(super) trait Item: Sized + 'static {
+    /// An item with the defaults of `keys`.
+    fn blank(keys: &[Key<Self>]) -> Self;
+}
+
+impl Item for Listener {
+    fn blank(keys: &[Key<Self>]) -> Self {
+        let mut listener = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        keys.iter().for_each(|key| key.set_default(&mut listener));
+        listener
+    }
+}
+
+impl Item for RoomRule {
+    fn blank(keys: &[Key<Self>]) -> Self {
+        let pattern = Pattern::parse("-").expect("a literal is a pattern");
+        let mut rule = Self { pattern, join: Access::Nobody, publish: Access::Nobody };
+        keys.iter().filter(|key| key.default != REQUIRED).for_each(|key| key.set_default(&mut rule));
+        rule
+    }
+}
+
+/// A number of a row in the width of its field.
+fn fit<N: TryFrom<u64>>(number: u64) -> N {
+    N::try_from(number).ok().expect("a row's range fits its field: a test sets every row to its maximum")
+}
+
+/// Stores what was parsed, and says whether there was anything.
+fn store<V>(place: &mut V, parsed: Option<V>) -> bool {
+    match parsed {
+        Some(parsed) => {
+            *place = parsed;
+            true
+        }
+        None => false,
+    }
+}
+
+/// In the place of what happens at a limit, that nothing does so far.
+pub(super) const NOT_YET: &str = "Not enforced yet.";
+/// Listeners at most.
+pub(super) const LISTENERS_MAX: usize = 64;
+/// Room rules at most: each is tried in turn at a join.
+pub(super) const ROOMS_MAX: usize = 1000;
+
+/// Bytes.
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+/// In milliseconds.
+const HOUR: u64 = 3600 * 1000;
+
+pub(super) static SECTIONS: [Section; 7] = [
+    process::LISTENER,
+    process::SERVER,
+    process::ADMIN,
+    auth::AUTH,
+    room::ROOM,
+    limits::LIMITS,
+    websocket::WEBSOCKET,
+];

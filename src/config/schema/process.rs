@@ -1,0 +1,84 @@
+//! The rows of the process: its listeners, its workers, its operator's door.
+
+use super::super::key::{Key, Kind};
+use super::super::value::is_bearer;
+use super::super::{Driver, Secret};
+use super::{HOUR, Keys, Section, fit, store};
+
+pub(super) const LISTENER: Section = Section {
+    name: "listener",
+    help: "An address for clients. The section may stand several times.",
+    keys: Keys::Listeners(&[Key {
+        name: "address",
+        kind: Kind::Text(ADDRESS_FORM, |it, text| store(&mut it.address, text.parse().ok())),
+        default: "\"0.0.0.0:8080\"",
+        help: "IP and port; port 0 lets the kernel choose one.",
+        past: "",
+    }]),
+    example: "",
+};
+
+pub(super) const SERVER: Section = Section {
+    name: "server",
+    help: "The process.",
+    keys: Keys::Table(&[
+        Key {
+            name: "workers",
+            kind: Kind::Count(0, 1024, |it, n| it.config.server.workers = fit(n)),
+            default: "0",
+            help: "Worker threads. 0: one for each CPU this process may use; each is pinned to its own.",
+            past: "",
+        },
+        Key {
+            name: "driver",
+            kind: word!(Driver, it => it.config.server.driver),
+            default: "\"auto\"",
+            help: "\"auto\": io_uring, or epoll where there is none, which is logged. \"io_uring\": no start \
+                without it (exit 78). \"epoll\": never io_uring.",
+            past: "",
+        },
+        Key {
+            name: "drain",
+            kind: Kind::Duration(0, HOUR, |it, time| it.config.server.drain = time),
+            default: "\"30s\"",
+            help: "On SIGTERM or SIGINT: the time over which connections are closed with 1001, so that they do \
+                not all come back at once. A second signal ends the process at once, with exit 1.",
+            past: "",
+        },
+    ]),
+    example: "",
+};
+
+pub(super) const ADMIN: Section = Section {
+    name: "admin",
+    help: "The operator's listener: metrics and health. Never reachable through a public listener.",
+    keys: Keys::Table(&[
+        Key {
+            name: "address",
+            kind: Kind::Text(ADDRESS_FORM, |it, text| store(&mut it.config.admin.address, text.parse().ok())),
+            default: "\"127.0.0.1:9091\"",
+            help: "IP and port. Other than a loopback address only with keys.",
+            past: "",
+        },
+        Key {
+            name: "keys",
+            kind: Kind::Secrets(
+                KEY_FORM,
+                100,
+                |it| it.config.admin.keys.clear(),
+                |it, text| {
+                    let good = is_bearer(text);
+                    it.config.admin.keys.extend(good.then(|| Secret::new(text.as_bytes())));
+                    good
+                },
+            ),
+            default: "[]",
+            help: "Keys for the API, as Authorization: Bearer KEY; there is no API yet. Metrics and health need none.",
+            past: "",
+        },
+    ]),
+    example: "",
+};
+
+const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
+const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";
