@@ -37,8 +37,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(asked: Serve) -> Result<(), (u8, String)> {
-    let config = config::load(asked.config.as_deref(), environment())
-        .map_err(|complaints| (vestibule::cli::EXIT_CONFIGURATION, complaints.to_string()))?;
+    let load = move || {
+        config::load(asked.config.as_deref(), environment()).map_err(|complaints| complaints.to_string())
+    };
+    let config = load().map_err(|complaints| (vestibule::cli::EXIT_CONFIGURATION, complaints))?;
     server::start_logs();
-    server::serve(config, None, |_| ()).map_err(|failed| (failed.exit_code(), failed.to_string()))
+    server::serve(config, None, Box::new(load), |_| ())
+        .map_err(|failed| (failed.exit_code(), failed.to_string()))
 }

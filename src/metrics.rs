@@ -71,6 +71,9 @@ metrics! {
     "counter" handshakes_total: "WebSocket handshakes completed.",
     "counter" unauthorized_total: "Handshakes refused for want of a valid token.",
     "counter" deadlines_total: "Sockets closed because a deadline passed.",
+    "counter" pings_total: "Pings sent to peers that were silent for heartbeat.interval.",
+    "counter" silent_total: "Connections cut because nothing was heard within heartbeat.timeout of a ping.",
+    "counter" pongs_coalesced_total: "Pings of a flood that were answered by the pong to a later one.",
     "counter" messages_total: "Messages received.",
     "counter" message_errors_total: "Messages answered with an error.",
     "counter" violations_total: "Connections closed because they broke the protocol or a limit of it.",
@@ -81,6 +84,8 @@ metrics! {
     "counter" waits_total: "Commands that had to wait for a room's home.",
     "counter" received_bytes_total: "Bytes read from connections.",
     "counter" sent_bytes_total: "Bytes written to connections.",
+    "counter" reloads_total: "Configurations that all shards went over to on SIGHUP.",
+    "counter" reloads_refused_total: "Reloads refused, of which the log says why.",
     "counter" panics_total: "Connections closed with 1011 because their handler panicked.",
 }
 

@@ -47,6 +47,8 @@ pub struct Config {
     pub rooms: Vec<RoomRule>,
     /// What a peer may cost.
     pub limits: Limits,
+    /// How a dead connection is found.
+    pub heartbeat: Heartbeat,
     /// The WebSocket endpoints.
     pub websocket: WebSocket,
 }
@@ -141,6 +143,15 @@ pub struct Limits {
     pub head_deadline: Duration,
 }
 
+/// How a dead connection is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// How long a peer may be silent until it is pinged.
+    pub interval: Duration,
+    /// How long it then has to be heard.
+    pub timeout: Duration,
+}
+
 /// The WebSocket endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocket {
@@ -206,6 +217,12 @@ impl Default for Auth {
 impl Default for Limits {
     fn default() -> Self {
         Config::default().limits
+    }
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Config::default().heartbeat
     }
 }
 

@@ -122,7 +122,7 @@ url = "redis://127.0.0.1"
     let keys = "[limits] may have frame, message, fragments, connections, connections_per_address, rooms, \
         rooms_per_connection, room_name, messages_per_second, burst, messages_per_second_per_user, \
         messages_per_second_per_address, lag, buffered, head, head_deadline";
-    let sections = "the file may have listener, server, admin, auth, room, limits, websocket";
+    let sections = "the file may have listener, server, admin, auth, room, limits, heartbeat, websocket";
     let expected = [
         &format!("vestibule.toml:1: lag: unknown key; lag stands in [limits]; {sections}"),
         "vestibule.toml:3: limits.frame = 65536: a size is a number and B, KiB, MiB or GiB",
@@ -149,7 +149,6 @@ url = "redis://127.0.0.1"
 #[test]
 fn what_comes_with_later_issues_is_unknown() {
     for text in [
-        "[heartbeat]\ninterval = \"25s\"\n",
         "[socketio]\npath = \"\"\n",
         "[sse]\npath = \"/events\"\n",
         "[redis]\nurl = \"redis://127.0.0.1:6379\"\n",
@@ -527,7 +526,7 @@ proptest! {
 
     #[test]
     fn no_variable_makes_the_reader_panic(
-        name in "VESTIBULE_[A-Z_]{0,20}", known in prop::sample::select(&table::OTHERS[..]), value in "(?s).{0,60}",
+        name in "VESTIBULE_[A-Z_]{0,20}", known in prop::sample::select(table::OTHERS), value in "(?s).{0,60}",
     ) {
         let known = format!("VESTIBULE_{}", known.0.to_ascii_uppercase().replace('.', "__"));
         let _ = read_with("", &[(&name, &value), (&known, &value)]);

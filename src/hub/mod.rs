@@ -175,6 +175,11 @@ impl Hub {
         }
     }
 
+    /// Other limits hold from now on; a connection that is beyond them already keeps its rooms.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The shard that puts this room's publications in order.
     pub fn home_of(&self, room: &str) -> ShardId {
         ShardId((self.home_hash.hash_one(room) % u64::from(self.options.shards)) as u16)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::{Failed, serve};
+use super::{Failed, Source, serve};
 use crate::auth::jwt;
 use crate::config::{Access, Complaints, Config, Listener, Mode, Pattern, RoomRule, Secret};
 use crate::net::unix_s;
@@ -50,7 +50,8 @@ pub fn show(address: SocketAddr, env: Vec<(String, String)>) -> Result<(), NoDem
     config.rooms = vec![open_rooms()];
     config.websocket.echo.get_or_insert_with(|| "/echo".to_owned());
     let pages = pages(&config, key);
-    serve(config, Some(pages), |addresses| {
+    let source: Source = Box::new(|| Err("the demo has no configuration file".to_owned()));
+    serve(config, Some(pages), source, |addresses| {
         for address in addresses {
             println!("the demo is at http://{address}/ (open it in two tabs; Ctrl-C ends it)");
         }

@@ -6,6 +6,7 @@ mod accept;
 pub mod demo;
 mod descriptors;
 mod logs;
+mod reload;
 mod worker;
 
 use std::io;
@@ -14,20 +15,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 
-use crate::auth::jwt::{NoVerifier, Verifier};
+use crate::auth::jwt::NoVerifier;
 use crate::config::{self, Config};
 use crate::mesh;
 use crate::metrics::Metrics;
 use crate::net::{self, Driver, EventBell, NoDriver};
 use crate::quota::Quota;
-use crate::shard::{Limits, MESH_CAPACITY, Node};
+use crate::shard::{MESH_CAPACITY, Node};
 use crate::transport::{Door, Pages};
 
 pub use logs::start as start_logs;
+pub use reload::Source;
+use reload::{Reloader, Terms};
 use worker::{Crew, Worker};
 
 /// Why a node could not start, or could not go on.
@@ -72,7 +75,12 @@ impl Failed {
 
 /// What the main thread waits for.
 enum Event {
+    /// To stop.
     Signal,
+    /// To read the configuration again.
+    Reload,
+    /// A shard has the next configuration ready.
+    Prepared,
     /// A worker's runtime is up.
     Ready,
     /// A worker's runtime cannot be had.
@@ -84,31 +92,32 @@ enum Event {
 /// Serves until a signal, then sees everybody out. Returns once nothing is left to do; the process is
 /// to exit at once, for the workers' runtimes are never torn down.
 ///
-/// `announce` is called when connections are accepted, with the public addresses.
+/// `source` is asked for a new configuration at each SIGHUP; `announce` is called when connections are
+/// accepted, with the public addresses.
 pub fn serve(
     config: Config,
     pages: Option<Pages>,
+    source: Source,
     announce: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), Failed> {
     // Before anything is bound: a bad key should not cost a connection.
-    if config.auth.mode == config::Mode::Jwt {
-        Verifier::new(&config.auth)?;
-    }
+    let config = Arc::new(config);
+    let terms = Terms::new(config.clone())?;
     let (events, inbox) = mpsc::channel();
     watch_signals(events.clone())?;
     let listeners = Listeners::bind(&config)?;
     let cpus = net::cpus();
     let workers = if config.server.workers == 0 { cpus.len() } else { config.server.workers };
-    let node = new_node(&config, workers)?;
-    let worker = Worker { config: Arc::new(config), pages, node: node.clone(), listeners, cpus };
+    let node = new_node(workers)?;
+    let worker = Worker { config: config.clone(), terms, pages, node: node.clone(), listeners, cpus };
     let (driver, crew) = raise(&worker, &events, &inbox)?;
     info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
     announce(&worker.listeners.public_addresses());
-    let drain = worker.config.server.drain;
-    crew.start();
+    let mut reloader = Reloader::new(source, config, crew.start());
     // Theirs are duplicates: with this one gone, the workers decide how long the port is open.
     drop(worker);
-    wait_for_signal(&inbox);
+    wait_for_the_end(&inbox, &mut reloader);
+    let drain = reloader.running().server.drain;
     info!(connections = node.quota.connections(), drain_s = drain.as_secs_f64(), "stopping");
     node.quota.stop();
     see_everybody_out(&inbox, workers, drain)
@@ -138,17 +147,10 @@ impl Listeners {
     }
 }
 
-fn new_node(config: &Config, workers: usize) -> io::Result<Arc<Node>> {
-    let limits = Limits {
-        connections: descriptors::connections_max(config.limits.connections)?,
-        buffered_bytes: config.limits.buffered,
-        lag_bytes: config.limits.lag,
-        rooms_per_connection: config.limits.rooms_per_connection,
-        drain: config.server.drain,
-    };
+fn new_node(workers: usize) -> io::Result<Arc<Node>> {
     let bells = (0..workers).map(|_| EventBell::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
     let metrics = (0..workers).map(|_| Metrics::default()).collect();
-    Ok(Arc::new(Node { quota: Quota::new(workers), metrics, bells, limits }))
+    Ok(Arc::new(Node { quota: Quota::new(workers), metrics, bells }))
 }
 
 /// Brings all workers up on one driver: on a ring where every one of them can have it, else, unless a
@@ -188,7 +190,8 @@ fn raise_on(
             }
             // A signal this early: there is nothing to see out.
             Ok(Event::Signal) => std::process::exit(0),
-            Ok(Event::Emptied) | Err(_) => (),
+            // What was read a moment ago need not be read again.
+            Ok(Event::Reload | Event::Prepared | Event::Emptied) | Err(_) => (),
         }
     }
     match unable {
@@ -201,10 +204,11 @@ fn raise_on(
 }
 
 fn watch_signals(events: Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            if events.send(Event::Signal).is_err() {
+        for signal in signals.forever() {
+            let event = if signal == SIGHUP { Event::Reload } else { Event::Signal };
+            if events.send(event).is_err() {
                 return;
             }
         }
@@ -212,9 +216,15 @@ fn watch_signals(events: Sender<Event>) -> io::Result<()> {
     Ok(())
 }
 
-fn wait_for_signal(inbox: &Receiver<Event>) {
+/// Reloads when told to, until told to stop.
+fn wait_for_the_end(inbox: &Receiver<Event>, reloader: &mut Reloader) {
     while let Ok(event) = inbox.recv() {
-        if matches!(event, Event::Signal) {
+        let goes_on = match event {
+            Event::Signal => false,
+            Event::Reload => reloader.reload(inbox),
+            _ => true,
+        };
+        if !goes_on {
             return;
         }
     }

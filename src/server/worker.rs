@@ -7,14 +7,14 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use tracing::error;
 
+use super::reload::{self, Order, Terms};
 use super::{Event, Listeners, accept};
-use crate::auth::jwt::Verifier;
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
 use crate::shard::{Node, Shard, ShardPort};
@@ -23,6 +23,7 @@ use crate::transport::{self, Door, Pages, Services};
 /// What every worker is made from.
 pub(super) struct Worker {
     pub(super) config: Arc<Config>,
+    pub(super) terms: Terms,
     pub(super) pages: Option<Pages>,
     pub(super) node: Arc<Node>,
     pub(super) listeners: Listeners,
@@ -33,6 +34,7 @@ pub(super) struct Worker {
 pub(super) struct Crew {
     word: Arc<AtomicU8>,
     bells: Vec<Arc<EventBell>>,
+    orders: Vec<Sender<Order>>,
 }
 
 /// What a worker's thread takes with it.
@@ -43,6 +45,7 @@ struct Kit {
     seeds: Options,
     worker: Worker,
     word: Arc<AtomicU8>,
+    orders: Receiver<Order>,
     events: Sender<Event>,
 }
 
@@ -57,26 +60,30 @@ impl Crew {
         let word = Arc::new(AtomicU8::new(WAIT));
         let shards = ports.len() as u16;
         let name_seed = random();
+        let mut orders = Vec::new();
         for port in ports {
             let index = port.index();
             let seeds = Options { shard: ShardId(index as u16), shards, name_seed, epoch_seed: random() };
             // More workers than CPUs share them in turn.
             let cpu = worker.cpus.get(index % worker.cpus.len().max(1)).copied();
+            let (sender, receiver) = mpsc::channel();
+            orders.push(sender);
             let started = worker.duplicate().and_then(|worker| {
                 let (word, events) = (word.clone(), events.clone());
-                let kit = Kit { driver, cpu, port, seeds, worker, word, events };
+                let kit = Kit { driver, cpu, port, seeds, worker, word, orders: receiver, events };
                 thread::Builder::new().name(format!("shard-{index}")).spawn(move || work(kit))
             });
             if let Err(error) = started {
                 let _ = events.send(Event::Unable(net::NoDriver::Epoll(error)));
             }
         }
-        Crew { word, bells: worker.node.bells.clone() }
+        Crew { word, bells: worker.node.bells.clone(), orders }
     }
 
-    /// All runtimes are there: let connections in.
-    pub(super) fn start(self) {
+    /// All runtimes are there: let connections in. Returns the way to each shard.
+    pub(super) fn start(self) -> Vec<Sender<Order>> {
         self.say(START);
+        self.orders
     }
 
     /// Some runtime is missing: none of them starts.
@@ -99,6 +106,7 @@ impl Worker {
         let sockets = self.listeners.sockets.iter().map(duplicate).collect::<io::Result<_>>()?;
         Ok(Worker {
             config: self.config.clone(),
+            terms: self.terms.clone(),
             pages: self.pages.clone(),
             node: self.node.clone(),
             listeners: Listeners { sockets },
@@ -124,8 +132,8 @@ fn work(kit: Kit) {
 
 /// Everything that happens on one core.
 async fn serve(kit: Kit) -> io::Result<()> {
-    let Kit { port, seeds, worker, word, events, .. } = kit;
-    let Worker { config, pages, node, listeners, .. } = worker;
+    let Kit { port, seeds, worker, word, orders, events, .. } = kit;
+    let Worker { terms, pages, node, listeners, .. } = worker;
     let bell = node.bells[port.index()].clone();
     let _ = events.send(Event::Ready);
     // The word comes with the bell that the mesh uses later.
@@ -137,13 +145,14 @@ async fn serve(kit: Kit) -> io::Result<()> {
         return Ok(());
     }
     drop(ear);
-    let services = Rc::new(services(&config, pages)?);
+    let services = Rc::new(Services::new(terms.settings, pages));
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, accepted| {
         transport::admit(shard, &public, Door::Public, accepted);
     });
-    let shard = Shard::new(node, port, seeds, admit);
+    let shard = Shard::new(node, terms.limits, port, seeds, admit);
     shard.run()?;
+    net::spawn(reload::obey(shard.clone(), services.clone(), orders, events.clone()));
     let mut accepting = Vec::new();
     for (door, socket) in listeners.sockets {
         let listener = Rc::new(Listener::from_std(socket)?);
@@ -162,15 +171,6 @@ async fn serve(kit: Kit) -> io::Result<()> {
     let _ = events.send(Event::Emptied);
     // The process ends when all shards are empty; until then this one still has rooms' homes to keep.
     std::future::pending().await
-}
-
-fn services(config: &Config, pages: Option<Pages>) -> io::Result<Services> {
-    let verifier = match config.auth.mode {
-        Mode::None => None,
-        // Checked before any worker was raised.
-        Mode::Jwt => Some(Verifier::new(&config.auth).map_err(io::Error::other)?),
-    };
-    Ok(Services { config: config.clone(), verifier, pages })
 }
 
 fn random() -> u64 {

@@ -73,8 +73,8 @@ impl Shard {
 
     fn begin_drain(&self) {
         let connections: Vec<ConnectionKey> = self.hub.borrow().connections().collect();
-        let seed = self.tick.get().wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.index as u64;
-        *self.drain.borrow_mut() = Some(Drain::new(connections, self.node.limits.drain, seed));
+        let seed = u64::from(self.tick.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.index as u64;
+        *self.drain.borrow_mut() = Some(Drain::new(connections, self.limits.get().drain, seed));
         // Who is still at the door is not let in.
         let waiting: Vec<_> = {
             let sockets = self.sockets.borrow();
@@ -97,7 +97,7 @@ impl Shard {
             let Some((_, keys)) = next else { return };
             for key in keys {
                 let retry_ms = self.drain.borrow_mut().as_mut().map_or(RETRY_MS_MIN, Drain::retry_ms);
-                let within = self.node.limits.drain.clamp(GOODBYE_WITHIN_MIN, GOODBYE_WITHIN);
+                let within = self.limits.get().drain.clamp(GOODBYE_WITHIN_MIN, GOODBYE_WITHIN);
                 self.dismiss(key, CloseCode::GOING_AWAY, &format!("retry={retry_ms}"), within);
             }
         }

@@ -96,7 +96,7 @@ impl Shard {
             }
         }
         let held = self.hub.borrow().buffered_bytes();
-        let excess = self.node.quota.set_buffered(self.index, held, self.node.limits.buffered_bytes);
+        let excess = self.node.quota.set_buffered(self.index, held, self.limits.get().buffered_bytes);
         if excess > 0 {
             let closed = self.hub.borrow_mut().relieve(excess);
             for key in closed {

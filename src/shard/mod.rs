@@ -9,6 +9,7 @@
 mod drain;
 mod flush;
 mod socket;
+mod timers;
 mod wheel;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,7 @@ use drain::Drain;
 pub use flush::MESH_CAPACITY;
 pub use socket::Socket;
 use socket::{Entry, SocketKey};
+use timers::{Heartbeat, TICK, Tick, ticks_of};
 use wheel::Wheel;
 
 /// What all shards of the node share: numbers, and bells to wake one another.
@@ -41,11 +43,9 @@ pub struct Node {
     pub metrics: Vec<Metrics>,
     /// One bell a shard.
     pub bells: Vec<Arc<EventBell>>,
-    /// The limits that bite in a shard.
-    pub limits: Limits,
 }
 
-/// Limits on what a shard holds.
+/// The limits that bite in a shard, and its times.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// `limits.connections`, as the process can hold them.
@@ -58,6 +58,24 @@ pub struct Limits {
     pub rooms_per_connection: usize,
     /// `server.drain`: how long goodbyes are spread over when stopping.
     pub drain: Duration,
+    /// `heartbeat.interval`: after so long a silence a peer is pinged.
+    pub heartbeat_interval: Duration,
+    /// `heartbeat.timeout`: how long it then has to be heard.
+    pub heartbeat_timeout: Duration,
+}
+
+impl Limits {
+    fn for_hub(&self) -> hub::Limits {
+        hub::Limits {
+            lag_bytes: self.lag_bytes,
+            rooms_per_connection: self.rooms_per_connection,
+            connections: self.connections,
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat { interval: ticks_of(self.heartbeat_interval), timeout: ticks_of(self.heartbeat_timeout) }
+    }
 }
 
 /// What travels between cores.
@@ -84,6 +102,8 @@ pub type Door = Box<dyn Fn(&Rc<Shard>, Accepted)>;
 pub struct Shard {
     index: usize,
     node: Arc<Node>,
+    limits: Cell<Limits>,
+    heartbeat: Cell<Heartbeat>,
     hub: RefCell<Hub>,
     port: RefCell<ShardPort>,
     sockets: RefCell<SlotMap<SocketKey, Entry>>,
@@ -98,7 +118,7 @@ pub struct Shard {
     sweep_left: Cell<usize>,
     door: Door,
     started: Instant,
-    tick: Cell<u64>,
+    tick: Cell<Tick>,
     drain: RefCell<Option<Drain>>,
     stopped: Notify,
     emptied: Notify,
@@ -116,19 +136,20 @@ struct Outlet {
 
 impl Shard {
     /// The shard of this thread, with nobody in it yet. It lives once [`Shard::run`] has been called.
-    pub fn new(node: Arc<Node>, port: ShardPort, seeds: hub::Options, door: Door) -> Rc<Shard> {
-        let limits = hub::Limits {
-            lag_bytes: node.limits.lag_bytes,
-            rooms_per_connection: node.limits.rooms_per_connection,
-            connections: node.limits.connections,
-        };
+    pub fn new(
+        node: Arc<Node>,
+        limits: Limits,
+        port: ShardPort,
+        seeds: hub::Options,
+        door: Door,
+    ) -> Rc<Shard> {
         Rc::new(Shard {
             index: port.index(),
-            hub: RefCell::new(Hub::new(seeds, limits)),
+            hub: RefCell::new(Hub::new(seeds, limits.for_hub())),
             waiters: (0..port.shards()).map(|_| Waiters::new()).collect(),
             port: RefCell::new(port),
-            sockets: RefCell::new(SlotMap::with_capacity_and_key(node.limits.connections)),
-            outlets: RefCell::new(SecondaryMap::with_capacity(node.limits.connections)),
+            sockets: RefCell::new(SlotMap::with_capacity_and_key(limits.connections)),
+            outlets: RefCell::new(SecondaryMap::with_capacity(limits.connections)),
             wheel: RefCell::new(Wheel::new()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             flusher: Notify::new(),
@@ -139,6 +160,8 @@ impl Shard {
             drain: RefCell::new(None),
             stopped: Notify::new(),
             emptied: Notify::new(),
+            limits: Cell::new(limits),
+            heartbeat: Cell::new(limits.heartbeat()),
             node,
         })
     }
@@ -174,6 +197,18 @@ impl Shard {
         &self.node
     }
 
+    /// The limits that hold now.
+    pub fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    /// Other limits hold from now on; what is beyond them already is not cut back.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.set(limits);
+        self.heartbeat.set(limits.heartbeat());
+        self.with_hub(|hub| hub.set_limits(limits.for_hub()));
+    }
+
     /// This shard's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.node.metrics[self.index]
@@ -188,7 +223,7 @@ impl Shard {
     /// it is handed back, to be turned away.
     pub fn place(self: &Rc<Self>, accepted: Accepted) -> Result<(), Accepted> {
         self.metrics().accepted_total.add(1);
-        let Some(shard) = self.node.quota.place(self.index, self.node.limits.connections) else {
+        let Some(shard) = self.node.quota.place(self.index, self.limits.get().connections) else {
             self.metrics().refused_total.add(1);
             return Err(accepted);
         };
@@ -243,7 +278,8 @@ impl Shard {
 
     fn on_tick(self: &Rc<Self>) {
         let _torn = AbortOnPanic;
-        let tick = (now() - self.started).as_millis() as u64 / TICK.as_millis() as u64;
+        let elapsed = (now() - self.started).as_millis() / TICK.as_millis();
+        let tick = Tick::try_from(elapsed).unwrap_or(Tick::MAX);
         self.tick.set(tick);
         self.expire(tick);
         if self.node.quota.is_stopping() {
@@ -290,5 +326,3 @@ impl Drop for AbortOnPanic {
 pub const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
 /// One read's worth: large messages come in few reads, and a core has one such buffer.
 const READ_BYTES: usize = 64 << 10;
-/// How finely deadlines are kept.
-const TICK: Duration = Duration::from_millis(100);

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use slotmap::new_key_type;
+use slotmap::{Key, new_key_type};
 
-use super::{AbortOnPanic, Outlet, Shard, TICK};
+use super::timers::{Due, Tick, Timers, ticks_of};
+use super::{AbortOnPanic, Outlet, Shard};
 use crate::hub::ConnectionKey;
 use crate::net::{Accepted, Notify, Stream, Writer};
 use crate::protocol::Format;
+use crate::protocol::websocket::{Opcode, encode_frame};
 
 new_key_type! {
     /// A socket at its shard.
@@ -26,10 +28,7 @@ new_key_type! {
 /// What a shard keeps of a socket.
 pub(super) struct Entry {
     pub(super) stream: Stream,
-    /// The deadline that counts, and what is shut down when it passes.
-    deadline: Option<(u64, Shutdown)>,
-    /// The earliest tick for which it stands in the wheel.
-    entered: Option<u64>,
+    timers: Timers,
     expired: bool,
     pub(super) connection: Option<ConnectionKey>,
 }
@@ -48,7 +47,7 @@ impl Socket {
         let opened = Stream::from_fd(accepted.socket);
         let (stream, writer) = opened.inspect_err(|_| shard.node.quota.leave(shard.index))?;
         let entry =
-            Entry { stream: stream.clone(), deadline: None, entered: None, expired: false, connection: None };
+            Entry { stream: stream.clone(), timers: Timers::default(), expired: false, connection: None };
         let key = shard.sockets.borrow_mut().insert(entry);
         Ok((Socket { shard: shard.clone(), key, stream, peer: accepted.peer }, writer))
     }
@@ -74,6 +73,9 @@ impl Socket {
         let mut scratch = self.shard.scratch.borrow_mut();
         let Some(len) = self.stream.try_read(&mut scratch)? else { return Ok(None) };
         self.shard.metrics().received_bytes_total.add(len as u64);
+        if len > 0 {
+            self.shard.on_heard(self.key);
+        }
         Ok(Some(take(&mut scratch[..len])))
     }
 
@@ -85,7 +87,7 @@ impl Socket {
     /// There is no deadline any more.
     pub fn clear_deadline(&self) {
         if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
-            entry.deadline = None;
+            entry.timers.clear_deadline();
         }
     }
 
@@ -116,6 +118,7 @@ impl Socket {
             entry.connection = Some(key);
         }
         self.clear_deadline();
+        self.shard.start_heartbeat(self.key);
         self.shard.with_hub(|hub| {
             hub.reply(key, |out| {
                 // The outbox is empty: the bytes move in without a copy.
@@ -158,40 +161,65 @@ impl Drop for Socket {
 
 impl Shard {
     pub(super) fn set_deadline(&self, key: SocketKey, within: Duration, how: Shutdown) {
-        let ticks = within.as_millis().div_ceil(TICK.as_millis()) as u64;
         // One more, for the tick that is under way.
-        let due = self.tick.get() + ticks + 1;
-        self.enter(key, due, how);
+        let due = self.tick.get().saturating_add(ticks_of(within)).saturating_add(1);
+        self.with_timers(key, |timers| timers.set_deadline(due, how));
     }
 
-    /// Shuts down what is overdue. A socket whose deadline was moved stands in the wheel once more.
-    pub(super) fn expire(&self, tick: u64) {
+    fn start_heartbeat(&self, key: SocketKey) {
+        let every = self.heartbeat.get();
+        // Keys differ in their low bits: who came together is spread over a quarter of the interval.
+        let spread = key.data().as_ffi() as Tick % (every.interval / 4).max(1);
+        self.with_timers(key, |timers| timers.start_heartbeat(self.tick.get(), spread, every));
+    }
+
+    fn on_heard(&self, key: SocketKey) {
+        if let Some(entry) = self.sockets.borrow_mut().get_mut(key) {
+            entry.timers.on_heard(self.tick.get());
+        }
+    }
+
+    /// Changes a socket's times, and enters it into the wheel for the tick that comes of it.
+    fn with_timers(&self, key: SocketKey, change: impl FnOnce(&mut Timers) -> Option<Tick>) {
+        let due = self.sockets.borrow_mut().get_mut(key).and_then(|entry| change(&mut entry.timers));
+        if let Some(due) = due {
+            self.wheel.borrow_mut().enter(key, due);
+        }
+    }
+
+    /// Does what is due at a tick: pings, and cuts who is silent or overdue.
+    pub(super) fn expire(&self, tick: Tick) {
         let reached = self.wheel.borrow_mut().advance(tick);
         for key in reached {
-            let Some((due, how)) = self.take_deadline(key) else { continue };
-            if due > tick {
-                self.enter(key, due, how);
-            } else {
-                self.metrics().deadlines_total.add(1);
-                self.cut(key, how);
+            let due = {
+                let mut sockets = self.sockets.borrow_mut();
+                let Some(entry) = sockets.get_mut(key) else { continue };
+                entry.timers.on_tick(tick, self.heartbeat.get())
+            };
+            match due {
+                Due::Later(None) => (),
+                Due::Later(Some(next)) => self.wheel.borrow_mut().enter(key, next),
+                Due::Ping(next) => {
+                    self.wheel.borrow_mut().enter(key, next);
+                    self.ping(key);
+                }
+                Due::Silent => {
+                    self.metrics().silent_total.add(1);
+                    self.cut(key, Shutdown::Both);
+                }
+                Due::Overdue(how) => {
+                    self.metrics().deadlines_total.add(1);
+                    self.cut(key, how);
+                }
             }
         }
     }
 
-    fn take_deadline(&self, key: SocketKey) -> Option<(u64, Shutdown)> {
-        let mut sockets = self.sockets.borrow_mut();
-        let entry = sockets.get_mut(key)?;
-        entry.entered = None;
-        entry.deadline.take()
-    }
-
-    fn enter(&self, key: SocketKey, due: u64, how: Shutdown) {
-        if let Some(entry) = self.sockets.borrow_mut().get_mut(key) {
-            entry.deadline = Some((due, how));
-            if entry.entered.is_none_or(|entered| entered > due) {
-                entry.entered = Some(due);
-                self.wheel.borrow_mut().enter(key, due);
-            }
+    fn ping(&self, key: SocketKey) {
+        let connection = self.sockets.borrow().get(key).and_then(|entry| entry.connection);
+        if let Some(connection) = connection {
+            self.metrics().pings_total.add(1);
+            self.with_hub(|hub| hub.reply(connection, |out| encode_frame(out, Opcode::Ping, b"")));
         }
     }
 

@@ -4,11 +4,13 @@
 //! knows what is really due, so moving a deadline later costs nothing here. Knows no clock: ticks are
 //! an argument.
 
+use super::timers::Tick;
+
 /// Deadlines by tick.
 pub(super) struct Wheel<K> {
-    slots: Vec<Vec<(K, u64)>>,
+    slots: Vec<Vec<(K, Tick)>>,
     /// The tick up to which everything has been handed out.
-    reached: u64,
+    reached: Tick,
 }
 
 impl<K> Wheel<K> {
@@ -18,13 +20,13 @@ impl<K> Wheel<K> {
     }
 
     /// Enters a key for a tick; one that has passed already is taken as the next.
-    pub(super) fn enter(&mut self, key: K, tick: u64) {
+    pub(super) fn enter(&mut self, key: K, tick: Tick) {
         let tick = tick.max(self.reached + 1);
         self.slots[(tick % SLOTS) as usize].push((key, tick));
     }
 
     /// Hands out the keys entered for a tick up to `now`.
-    pub(super) fn advance(&mut self, now: u64) -> Vec<K> {
+    pub(super) fn advance(&mut self, now: Tick) -> Vec<K> {
         let mut due = Vec::new();
         // After a long sleep one round visits every slot.
         let from = (self.reached + 1).max(now.saturating_sub(SLOTS - 1));
@@ -42,7 +44,7 @@ impl<K> Wheel<K> {
 }
 
 /// At ten ticks a second 51 seconds: a later deadline is visited once a round until it is due.
-const SLOTS: u64 = 512;
+const SLOTS: Tick = 512;
 
 #[cfg(test)]
 mod tests {

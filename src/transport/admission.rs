@@ -5,7 +5,7 @@
 
 use http::{Method, StatusCode, header};
 
-use super::{Door, Services};
+use super::{Door, Pages, Settings};
 use crate::api;
 use crate::auth::{Identity, TokenError, origin, token};
 use crate::config::{Mode, Refuse};
@@ -32,23 +32,33 @@ pub(super) enum Upgrade {
     Refused(CloseCode, &'static str),
 }
 
-/// Judges a request that came by `door`, at a Unix time in seconds.
-pub(super) fn judge(head: &Head, services: &Services, door: Door, node: &Node, now_s: u64) -> Admission {
+/// What requests are judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Court<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) pages: Option<&'a Pages>,
+    pub(super) node: &'a Node,
+    /// Unix time in seconds.
+    pub(super) now_s: u64,
+}
+
+/// Judges a request that came by `door`.
+pub(super) fn judge(head: &Head, door: Door, court: Court<'_>) -> Admission {
     match door {
-        Door::Admin => Admission::Answer(api::answer(head, node)),
-        Door::Public => judge_public(head, services, now_s),
+        Door::Admin => Admission::Answer(api::answer(head, court.node)),
+        Door::Public => judge_public(head, court),
     }
 }
 
-fn judge_public(head: &Head, services: &Services, now_s: u64) -> Admission {
-    let websocket = &services.config.websocket;
+fn judge_public(head: &Head, court: Court<'_>) -> Admission {
+    let websocket = &court.settings.config.websocket;
     if head.path == websocket.path {
-        return shake_hands(head, |head| identify(head, services, now_s));
+        return shake_hands(head, |head| identify(head, court.settings, court.now_s));
     }
     if websocket.echo.as_deref() == Some(&head.path) {
         return shake_hands(head, |_| Ok(Upgrade::Echo));
     }
-    if let Some(page) = services.pages.as_ref().and_then(|pages| pages(head)) {
+    if let Some(page) = court.pages.and_then(|pages| pages(head)) {
         return Admission::Answer(page);
     }
     Admission::Answer(Response::json_error(
@@ -70,8 +80,8 @@ fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Respons
 }
 
 /// The identity of a handshake, or its refusal.
-fn identify(head: &Head, services: &Services, now_s: u64) -> Result<Upgrade, Response> {
-    let auth = &services.config.auth;
+fn identify(head: &Head, settings: &Settings, now_s: u64) -> Result<Upgrade, Response> {
+    let auth = &settings.config.auth;
     if !origin::allowed(&head.headers, &auth.allowed_origins) {
         let message = "this origin is not in auth.allowed_origins";
         return Err(Response::json_error(StatusCode::FORBIDDEN, "origin", message));
@@ -79,7 +89,7 @@ fn identify(head: &Head, services: &Services, now_s: u64) -> Result<Upgrade, Res
     if auth.mode == Mode::None {
         return Ok(Upgrade::Native(Identity::anonymous()));
     }
-    let error = match verify(head, services, now_s) {
+    let error = match verify(head, settings, now_s) {
         Ok(identity) => return Ok(Upgrade::Native(identity)),
         Err(error) => error,
     };
@@ -97,9 +107,9 @@ fn identify(head: &Head, services: &Services, now_s: u64) -> Result<Upgrade, Res
     }
 }
 
-fn verify(head: &Head, services: &Services, now_s: u64) -> Result<Identity, TokenError> {
+fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Identity, TokenError> {
     let token = token::token_of(&head.headers, head.query.as_deref())?;
-    match (token, &services.verifier) {
+    match (token, &settings.verifier) {
         (Some(token), Some(verifier)) => verifier.verify(token.as_str(), now_s),
         _ => Err(TokenError::Missing("token")),
     }

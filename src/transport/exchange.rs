@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use tracing::debug;
 
-use super::admission::{self, Admission, Upgrade};
+use super::admission::{self, Admission, Court, Upgrade};
 use super::{Door, Services, linger};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
@@ -67,7 +67,9 @@ pub(super) async fn serve(
         if node.quota.is_stopping() {
             return exchange.close_with(stopping()).await;
         }
-        match admission::judge(&head, services, door, node, unix_s()) {
+        let settings = services.settings();
+        let court = Court { settings: &settings, pages: services.pages.as_ref(), node, now_s: unix_s() };
+        match admission::judge(&head, door, court) {
             Admission::Answer(response) => {
                 debug!(peer = %socket.peer(), method = %head.method, path = head.path, status = %response.status);
                 if !exchange.answer(&head, response).await {
@@ -92,7 +94,8 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn read_head(&mut self) -> Read {
-        let limits = &self.services.config.limits;
+        let settings = self.services.settings();
+        let limits = &settings.config.limits;
         // From here, whatever comes: bytes do not extend it.
         self.socket.set_deadline(limits.head_deadline, Shutdown::Read);
         let mut decoder = HeadDecoder::default();

@@ -9,33 +9,69 @@ mod linger;
 mod native;
 mod websocket;
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tracing::{debug, error};
 
-use crate::auth::jwt::Verifier;
-use crate::config::{Config, RoomRule};
+use crate::auth::jwt::{NoVerifier, Verifier};
+use crate::config::{Config, Mode, RoomRule};
 use crate::net::{Accepted, Writer, catch, spawn};
 use crate::protocol::http::{Head, Response};
 use crate::protocol::websocket::{CloseCode, Limits};
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
-/// What connections are served by and judged by; one set a shard, never changed.
+/// What a shard's connections are served by and judged by.
 pub struct Services {
+    settings: RefCell<Rc<Settings>>,
+    pages: Option<Pages>,
+}
+
+/// What was configured, as it holds between two reloads.
+#[derive(Clone)]
+pub struct Settings {
     /// Everything that was configured.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Judges tokens; none with `auth.mode = "none"`.
-    pub verifier: Option<Verifier>,
-    /// Pages besides the configured paths: the demo's.
-    pub pages: Option<Pages>,
+    pub verifier: Option<Arc<Verifier>>,
 }
 
 /// Pages that a node serves besides its configured paths; shared by all workers.
 pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 impl Services {
+    /// By these settings, with these pages besides the configured paths.
+    pub fn new(settings: Settings, pages: Option<Pages>) -> Services {
+        Services { settings: RefCell::new(Rc::new(settings)), pages }
+    }
+
+    /// The settings that hold now. Whoever keeps them over a wait goes by old ones.
+    pub fn settings(&self) -> Rc<Settings> {
+        self.settings.borrow().clone()
+    }
+
+    /// Other settings hold from now on, for connections that are open too.
+    pub fn replace(&self, settings: Settings) {
+        *self.settings.borrow_mut() = Rc::new(settings);
+    }
+}
+
+impl Settings {
+    /// As configured.
+    ///
+    /// # Errors
+    ///
+    /// [`NoVerifier`] where no token could be judged.
+    pub fn new(config: Arc<Config>) -> Result<Settings, NoVerifier> {
+        let verifier = match config.auth.mode {
+            Mode::None => None,
+            Mode::Jwt => Some(Arc::new(Verifier::new(&config.auth)?)),
+        };
+        Ok(Settings { config, verifier })
+    }
+
     fn rules(&self) -> &[RoomRule] {
         &self.config.rooms
     }

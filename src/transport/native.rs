@@ -9,7 +9,7 @@ use crate::hub::{ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
 use crate::shard::Shard;
 
-use super::Services;
+use super::Settings;
 
 /// What one connection of the native protocol is.
 pub(super) struct Native {
@@ -20,7 +20,7 @@ pub(super) struct Native {
 #[derive(Clone, Copy)]
 pub(super) struct Caller<'a> {
     pub(super) shard: &'a Shard,
-    pub(super) services: &'a Services,
+    pub(super) settings: &'a Settings,
     pub(super) key: ConnectionKey,
 }
 
@@ -62,10 +62,10 @@ impl Native {
         id: Option<&RequestId>,
         caller: Caller<'_>,
     ) -> Result<Option<(ShardId, Blocked)>, Refused> {
-        let Caller { shard, services, key } = caller;
+        let Caller { shard, settings, key } = caller;
         match command {
             Command::Join { room } => {
-                self.check(&room, services, rooms::may_join)?;
+                self.check(&room, settings, rooms::may_join)?;
                 let join = Blocked::Join { room, id: id.cloned() };
                 join.execute(caller)
             }
@@ -74,7 +74,7 @@ impl Native {
                 left.map(|()| None).map_err(Refused::from)
             }
             Command::Broadcast { room, event, payload } => {
-                self.check(&room, services, rooms::may_publish)?;
+                self.check(&room, settings, rooms::may_publish)?;
                 let exclude = Exclude::connection(shard.connection_id(key));
                 let publication = Arc::new(Publication { event, payload, exclude });
                 let publish = Blocked::Publish { room, publication, id: id.cloned() };
@@ -99,16 +99,16 @@ impl Native {
     fn check(
         &self,
         room: &str,
-        services: &Services,
+        settings: &Settings,
         may: impl FnOnce(&[crate::config::RoomRule], &Identity, &str) -> bool,
     ) -> Result<(), Refused> {
-        if room.len() > services.config.limits.room_name {
+        if room.len() > settings.config.limits.room_name {
             return Err(Refused(ErrorCode::RoomName, "the room's name is too long"));
         }
         if room.bytes().any(|byte| byte.is_ascii_control()) {
             return Err(Refused(ErrorCode::RoomName, "the room's name has control characters"));
         }
-        if !may(services.rules(), &self.identity, room) {
+        if !may(settings.rules(), &self.identity, room) {
             return Err(Refused(ErrorCode::Forbidden, "no rule allows this in that room"));
         }
         Ok(())

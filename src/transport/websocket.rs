@@ -3,6 +3,7 @@
 //! Frames are taken from the core's read buffer where they lie; only what has to wait (for a home, for
 //! the peer to read its replies) is copied out. Knows no room: that is `native`.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tracing::debug;
 
 use super::exchange::{Purpose, Upgraded};
 use super::native::{Blocked, Caller, Native};
-use super::{Services, linger};
+use super::{Services, Settings, linger};
 use crate::hub::{ConnectionKey, ShardId};
 use crate::protocol::native;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
@@ -104,11 +105,12 @@ impl Reader {
 
     /// Takes up what was left, the command that had to wait first.
     fn take_rest(&mut self) -> Progress {
-        if let Some(blocked) = self.blocked.take()
-            && let Some((home, blocked)) = blocked.retry(self.connection.caller())
-        {
-            self.blocked = Some(blocked);
-            return Progress::WaitFor(home);
+        if let Some(blocked) = self.blocked.take() {
+            let settings = self.connection.services.settings();
+            if let Some((home, blocked)) = blocked.retry(self.connection.caller(&settings)) {
+                self.blocked = Some(blocked);
+                return Progress::WaitFor(home);
+            }
         }
         let mut input = std::mem::take(&mut self.rest);
         if input.is_empty() { Progress::More } else { self.take(&mut input) }
@@ -120,36 +122,42 @@ impl Reader {
         if input.is_empty() {
             return Progress::Gone;
         }
-        let limits = self.connection.services.frame_limits();
+        let settings = self.connection.services.settings();
+        let mut pongs = Pongs::default();
+        let taken = self.take_events(input, &settings, &mut pongs);
+        if let Some(payload) = pongs.held {
+            self.connection.reply(Opcode::Pong, &payload);
+        }
+        taken.unwrap_or_else(|farewell| self.connection.say_goodbye(farewell))
+    }
+
+    fn take_events(
+        &mut self,
+        input: &mut [u8],
+        settings: &Settings,
+        pongs: &mut Pongs,
+    ) -> Result<Progress, Farewell> {
+        let limits = settings.frame_limits();
         let mut used = 0;
         loop {
             if self.connection.is_full() {
                 self.rest.extend_from_slice(&input[used..]);
-                return Progress::Full;
+                return Ok(Progress::Full);
             }
-            let step = match self.decoder.decode(&mut input[used..], &limits) {
-                Ok(step) => step,
-                Err(violation) => {
-                    self.connection.shard.metrics().violations_total.add(1);
-                    debug!(%violation, "closed");
-                    return self.connection.say_goodbye(
-                        violation.close_code(),
-                        &violation.to_string(),
-                        GOODBYE_WITHIN,
-                    );
-                }
-            };
+            let step = self.decoder.decode(&mut input[used..], &limits).map_err(|violation| {
+                self.connection.shard.metrics().violations_total.add(1);
+                debug!(%violation, "closed");
+                let reason = violation.to_string().into();
+                Farewell { code: violation.close_code(), reason, within: GOODBYE_WITHIN }
+            })?;
             used += step.used;
-            let Some(event) = step.event else { return Progress::More };
-            match self.connection.on_event(event) {
+            let Some(event) = step.event else { return Ok(Progress::More) };
+            match self.connection.on_event(event, settings, pongs)? {
                 After::Next => (),
                 After::Wait(home, blocked) => {
                     self.blocked = Some(blocked);
                     self.rest.extend_from_slice(&input[used..]);
-                    return Progress::WaitFor(home);
-                }
-                After::Close(code, reason) => {
-                    return self.connection.say_goodbye(code, reason, HANG_UP_WITHIN);
+                    return Ok(Progress::WaitFor(home));
                 }
             }
         }
@@ -157,42 +165,58 @@ impl Reader {
 }
 
 impl Connection {
-    fn caller(&self) -> Caller<'_> {
-        Caller { shard: &self.shard, services: &self.services, key: self.key }
+    fn caller<'a>(&'a self, settings: &'a Settings) -> Caller<'a> {
+        Caller { shard: &self.shard, settings, key: self.key }
     }
 
-    fn on_event(&self, event: Event<'_>) -> After {
-        let reply = |opcode, payload: &[u8]| {
-            self.shard.with_hub(|hub| hub.reply(self.key, |out| encode_frame(out, opcode, payload)));
-            After::Next
-        };
+    fn reply(&self, opcode: Opcode, payload: &[u8]) {
+        self.shard.with_hub(|hub| hub.reply(self.key, |out| encode_frame(out, opcode, payload)));
+    }
+
+    fn on_event(&self, event: Event<'_>, settings: &Settings, pongs: &mut Pongs) -> Result<After, Farewell> {
         match (event, &self.native) {
             (Event::Text(text), Some(native)) => {
                 self.shard.metrics().messages_total.add(1);
-                match native.on_text(text, self.caller()) {
-                    Some((home, blocked)) => After::Wait(home, blocked),
-                    None => After::Next,
+                if let Some((home, blocked)) = native.on_text(text, self.caller(settings)) {
+                    return Ok(After::Wait(home, blocked));
                 }
             }
             (Event::Binary(_), Some(_)) => {
-                After::Close(CloseCode::UNSUPPORTED, "binary messages are not spoken here")
+                let reason = "binary messages are not spoken here".into();
+                return Err(Farewell { code: CloseCode::UNSUPPORTED, reason, within: HANG_UP_WITHIN });
             }
-            (Event::Text(payload), None) => reply(Opcode::Text, payload),
-            (Event::Binary(payload), None) => reply(Opcode::Binary, payload),
-            (Event::Ping(payload), _) => reply(Opcode::Pong, payload),
-            (Event::Pong(_), _) => After::Next,
-            (Event::Close(close), _) => After::Close(close.map_or(CloseCode::NORMAL, |(code, _)| code), ""),
+            (Event::Text(payload), None) => self.reply(Opcode::Text, payload),
+            (Event::Binary(payload), None) => self.reply(Opcode::Binary, payload),
+            (Event::Ping(payload), _) => self.on_ping(payload, pongs),
+            (Event::Pong(_), _) => (),
+            (Event::Close(close), _) => {
+                let code = close.map_or(CloseCode::NORMAL, |(code, _)| code);
+                return Err(Farewell { code, reason: "".into(), within: HANG_UP_WITHIN });
+            }
+        }
+        Ok(After::Next)
+    }
+
+    /// Answers a ping at once, or, in a flood, only the last of a read (RFC 6455 section 5.5.3).
+    fn on_ping(&self, payload: &[u8], pongs: &mut Pongs) {
+        if pongs.answered < PONGS_A_READ {
+            pongs.answered += 1;
+            return self.reply(Opcode::Pong, payload);
+        }
+        if pongs.held.replace(payload.to_vec()).is_some() {
+            self.shard.metrics().pongs_coalesced_total.add(1);
         }
     }
 
     /// Whether the peer leaves its replies unread: then it is not read either.
     fn is_full(&self) -> bool {
-        let most = OUTBOX_BYTES_MAX.min(self.shard.node().limits.lag_bytes / 2);
+        let most = OUTBOX_BYTES_MAX.min(self.shard.limits().lag_bytes / 2);
         self.shard.with_hub(|hub| hub.outbox_bytes(self.key)) > most
     }
 
-    fn say_goodbye(&self, code: CloseCode, reason: &str, within: Duration) -> Progress {
-        self.shard.dismiss(self.key, code, reason, within);
+    fn say_goodbye(&self, farewell: Farewell) -> Progress {
+        let Farewell { code, reason, within } = farewell;
+        self.shard.dismiss(self.key, code, &reason, within);
         Progress::Goodbye
     }
 }
@@ -201,10 +225,26 @@ impl Connection {
 enum After {
     Next,
     Wait(ShardId, Blocked),
-    Close(CloseCode, &'static str),
+}
+
+/// The last that a connection is told, and how long it has to take it.
+struct Farewell {
+    code: CloseCode,
+    reason: Cow<'static, str>,
+    within: Duration,
+}
+
+/// The pings of one read.
+#[derive(Default)]
+struct Pongs {
+    answered: u32,
+    /// The payload of the latest one that is not answered.
+    held: Option<Vec<u8>>,
 }
 
 /// How long a peer that closed has to hang up: we were asked to, it need not read more.
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Replies that a peer may leave unread before it is not read any more.
 const OUTBOX_BYTES_MAX: usize = 256 << 10;
+/// Pings of one read that are answered one by one; more are a flood.
+const PONGS_A_READ: u32 = 16;

@@ -212,6 +212,12 @@ impl Server {
             * 1024
     }
 
+    /// Writes another file in the place of its own, and SIGHUP.
+    pub(crate) fn reconfigure(&self, setup: &Setup) {
+        std::fs::write(self.config(), setup.file(self.public, self.admin)).expect("a configuration file");
+        kill_process(self.process(), Signal::HUP).expect("a process of ours takes a signal");
+    }
+
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
         kill_process(self.process(), Signal::TERM).expect("a process of ours takes a signal");

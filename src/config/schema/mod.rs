@@ -14,6 +14,7 @@ macro_rules! word {
 }
 
 mod auth;
+mod heartbeat;
 mod limits;
 mod process;
 mod room;
@@ -24,7 +25,8 @@ use std::time::Duration;
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Admin, Auth, Config, Driver, Limits, Listener, Mode, Pattern, Refuse, RoomRule, Server, WebSocket,
+    Access, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, Mode, Pattern, Refuse, RoomRule,
+    Server, WebSocket,
 };
 
 /// A section of the file.
@@ -122,6 +124,7 @@ impl Draft {
                 head: 0,
                 head_deadline: Duration::ZERO,
             },
+            heartbeat: Heartbeat { interval: Duration::ZERO, timeout: Duration::ZERO },
             websocket: WebSocket { path: String::new(), echo: None },
         };
         Self { config, hs256_secret_file: String::new() }
@@ -179,14 +182,16 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 /// In milliseconds.
-const HOUR: u64 = 3600 * 1000;
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
 
-pub(super) static SECTIONS: [Section; 7] = [
+pub(super) static SECTIONS: [Section; 8] = [
     process::LISTENER,
     process::SERVER,
     process::ADMIN,
     auth::AUTH,
     room::ROOM,
     limits::LIMITS,
+    heartbeat::HEARTBEAT,
     websocket::WEBSOCKET,
 ];

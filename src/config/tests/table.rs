@@ -41,6 +41,7 @@ fn the_defaults_are_those_of_the_design() {
             head: 16_384,
             head_deadline: Duration::from_secs(10),
         },
+        heartbeat: Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) },
         websocket: WebSocket { path: "/ws".to_owned(), echo: None },
     };
     assert_eq!(Config::default(), expected);
@@ -48,6 +49,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(Server::default(), expected.server);
     assert_eq!(Admin::default(), expected.admin);
     assert_eq!(Auth::default(), expected.auth);
+    assert_eq!(Heartbeat::default(), expected.heartbeat);
     assert_eq!(WebSocket::default(), expected.websocket);
 }
 
@@ -93,7 +95,7 @@ fn the_page_for_operators_has_the_tables_keys() {
 }
 
 /// A value for each key of a table that is not its default.
-pub(super) const OTHERS: [(&str, &str); 29] = [
+pub(super) const OTHERS: &[(&str, &str)] = &[
     ("server.workers", "1"),
     ("server.driver", "epoll"),
     ("server.drain", "0s"),
@@ -121,6 +123,8 @@ pub(super) const OTHERS: [(&str, &str); 29] = [
     ("limits.buffered", "1GiB"),
     ("limits.head", "1KiB"),
     ("limits.head_deadline", "1s"),
+    ("heartbeat.interval", "3s"),
+    ("heartbeat.timeout", "4s"),
     ("websocket.path", "/other"),
     ("websocket.echo", "/other"),
 ];

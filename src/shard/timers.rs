@@ -1,0 +1,194 @@
+//! The times that one socket keeps: a deadline, and its heartbeat.
+//!
+//! Plain values; ticks are arguments. A socket stands in the wheel for the next of its times, and is
+//! asked there what is due. While a deadline is set it alone counts: who is on the way out is not pinged.
+
+use std::net::Shutdown;
+use std::time::Duration;
+
+/// 100 ms each since the shard began; they last for thirteen years.
+pub(super) type Tick = u32;
+
+/// How finely times are kept.
+pub(super) const TICK: Duration = Duration::from_millis(100);
+
+/// So many ticks last at least this long.
+pub(super) fn ticks_of(time: Duration) -> Tick {
+    Tick::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(Tick::MAX)
+}
+
+/// How often a silent peer is pinged, and how long it then has to be heard, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heartbeat {
+    pub(super) interval: Tick,
+    pub(super) timeout: Tick,
+}
+
+/// What a tick comes to for a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing before this tick, or at all.
+    Later(Option<Tick>),
+    /// To be pinged; it must be heard by the next time, which is this tick.
+    Ping(Tick),
+    /// The peer was pinged, and nothing was heard of it.
+    Silent,
+    /// The deadline has passed.
+    Overdue(Shutdown),
+}
+
+/// One socket's times.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    deadline: Option<(Tick, Shutdown)>,
+    /// The earliest tick for which it stands in the wheel.
+    entered: Option<Tick>,
+    beat: Beat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Beat {
+    /// Not a connection yet.
+    #[default]
+    Off,
+    /// Last heard at this tick.
+    Heard(Tick),
+    /// Pinged at this tick, and not heard since.
+    Pinged(Tick),
+}
+
+impl Timers {
+    /// The deadline that counts from now on. Returns the tick to enter into the wheel, if any.
+    #[must_use]
+    pub(super) fn set_deadline(&mut self, due: Tick, how: Shutdown) -> Option<Tick> {
+        self.deadline = Some((due, how));
+        self.enter(due)
+    }
+
+    pub(super) fn clear_deadline(&mut self) {
+        self.deadline = None;
+    }
+
+    /// From now on its peer is pinged when it is silent. `spread` ticks early the first time, so that
+    /// those who came together are not pinged together. Returns the tick to enter into the wheel, if any.
+    #[must_use]
+    pub(super) fn start_heartbeat(&mut self, now: Tick, spread: Tick, every: Heartbeat) -> Option<Tick> {
+        self.beat = Beat::Heard(now.saturating_sub(spread));
+        self.enter(now.saturating_sub(spread).saturating_add(every.interval))
+    }
+
+    /// The peer sent something, whatever it was.
+    pub(super) fn on_heard(&mut self, now: Tick) {
+        if self.beat != Beat::Off {
+            self.beat = Beat::Heard(now);
+        }
+    }
+
+    /// It was entered for `tick`, and is not in the wheel any more: what is due. After [`Due::Later`]
+    /// with a tick and [`Due::Ping`] it stands in the wheel again: enter it.
+    pub(super) fn on_tick(&mut self, tick: Tick, every: Heartbeat) -> Due {
+        self.entered = None;
+        if let Some((due, how)) = self.deadline {
+            if due <= tick {
+                self.deadline = None;
+                return Due::Overdue(how);
+            }
+            return Due::Later(self.enter(due));
+        }
+        let (due, pinged) = match self.beat {
+            Beat::Off => return Due::Later(None),
+            Beat::Heard(at) => (at.saturating_add(every.interval), false),
+            Beat::Pinged(at) => (at.saturating_add(every.timeout), true),
+        };
+        if due > tick {
+            return Due::Later(self.enter(due));
+        }
+        if pinged {
+            self.beat = Beat::Off;
+            return Due::Silent;
+        }
+        self.beat = Beat::Pinged(tick);
+        let next = tick.saturating_add(every.timeout);
+        self.entered = Some(next);
+        Due::Ping(next)
+    }
+
+    /// Whether `due` has to be entered: not if it stands in the wheel for then or before.
+    fn enter(&mut self, due: Tick) -> Option<Tick> {
+        if self.entered.is_some_and(|entered| entered <= due) {
+            return None;
+        }
+        self.entered = Some(due);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Heartbeat = Heartbeat { interval: 250, timeout: 200 };
+
+    #[test]
+    fn a_peer_that_is_silent_is_pinged_after_the_interval_and_given_up_after_the_timeout() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.start_heartbeat(1000, 0, EVERY), Some(1250));
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(1450));
+        assert_eq!(timers.on_tick(1450, EVERY), Due::Silent);
+        assert_eq!(timers.on_tick(1451, EVERY), Due::Later(None));
+    }
+
+    #[test]
+    fn whatever_is_heard_postpones_the_ping_and_answers_it() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        timers.on_heard(1100);
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Later(Some(1350)));
+        assert_eq!(timers.on_tick(1350, EVERY), Due::Ping(1550));
+        timers.on_heard(1351);
+        assert_eq!(timers.on_tick(1550, EVERY), Due::Later(Some(1601)));
+    }
+
+    #[test]
+    fn a_socket_that_is_no_connection_has_no_heartbeat() {
+        let mut timers = Timers::default();
+        timers.on_heard(7);
+        assert_eq!(timers.on_tick(5000, EVERY), Due::Later(None));
+    }
+
+    #[test]
+    fn a_deadline_counts_alone_and_bytes_do_not_extend_it() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        assert_eq!(timers.set_deadline(1300, Shutdown::Both), None, "it stands in the wheel for 1250");
+        timers.on_heard(1240);
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Later(Some(1300)));
+        timers.on_heard(1299);
+        assert_eq!(timers.on_tick(1300, EVERY), Due::Overdue(Shutdown::Both));
+    }
+
+    #[test]
+    fn an_earlier_deadline_is_entered_besides_and_a_later_one_is_not() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.set_deadline(50, Shutdown::Read), Some(50));
+        assert_eq!(timers.set_deadline(20, Shutdown::Both), Some(20));
+        assert_eq!(timers.set_deadline(90, Shutdown::Both), None);
+        assert_eq!(timers.on_tick(20, EVERY), Due::Later(Some(90)));
+    }
+
+    #[test]
+    fn a_shorter_interval_holds_at_the_next_visit() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        let shorter = Heartbeat { interval: 10, timeout: 10 };
+        assert_eq!(timers.on_tick(1250, shorter), Due::Ping(1260));
+    }
+
+    #[test]
+    fn a_time_lasts_at_least_as_long_as_it_says() {
+        assert_eq!(ticks_of(Duration::from_millis(101)), 2);
+        assert_eq!(ticks_of(Duration::from_millis(100)), 1);
+        assert_eq!(ticks_of(Duration::ZERO), 0);
+        assert_eq!(ticks_of(Duration::MAX), Tick::MAX);
+    }
+}

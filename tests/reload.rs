@@ -1,0 +1,112 @@
+//! SIGHUP: a new configuration is taken over whole by all shards, or refused with nothing changed.
+#![cfg(feature = "server")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod harness;
+
+use harness::{Member, Setup, Socket};
+
+#[test]
+fn open_connections_go_by_the_new_rules_on_every_shard() {
+    for setup in Setup::each() {
+        let setup = setup.rooms(&[["old", "authenticated", "authenticated"]]);
+        let server = setup.start();
+        let mut members: Vec<Member> = (0..8).map(|n| Member::enter(&server, &format!("u{n}"))).collect();
+        assert_eq!(members[0].ask("join", "\"room\":\"new\"")["code"], "forbidden");
+
+        server.reconfigure(&setup.rooms(&[["new", "authenticated", "authenticated"]]));
+        server.await_metric(RELOADS, 1.0);
+        for member in &mut members {
+            member.join("new");
+            assert_eq!(member.ask("join", "\"room\":\"old\"")["code"], "forbidden");
+        }
+        server.stop();
+    }
+}
+
+#[test]
+fn limits_and_keys_are_taken_over() {
+    let setup = Setup::new(2);
+    let server = setup.start();
+    let mut member = Member::enter(&server, "ada");
+    let next = setup
+        .set("limits.rooms_per_connection", "1")
+        .set("limits.message", "\"1KiB\"")
+        .set("limits.frame", "\"1KiB\"")
+        .set("auth.hs256_secret", "\"another-secret-another-secret-another\"");
+    server.reconfigure(&next);
+    server.await_metric(RELOADS, 1.0);
+
+    member.join("a");
+    assert_eq!(member.ask("join", "\"room\":\"b\"")["code"], "too_many_rooms");
+    let mut stranger = Socket::connect(server.public);
+    stranger.upgrade(&format!("/ws?token={}", server.token("eve")), "");
+    assert_eq!(stranger.closed().code, Some(4001), "the old key is good for nothing");
+    member.say(&"x".repeat(2000));
+    assert_eq!(member.socket.closed().code, Some(1009));
+    server.stop();
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_every_complaint_and_changes_nothing() {
+    let setup = Setup::new(2);
+    let server = setup.start();
+    let wrong = setup
+        .clone()
+        .rooms(&[])
+        .set("limits.lag", "\"1 MB\"")
+        .set("limits.fragments", "0")
+        .set("websocket.path", "\"/other\"");
+    server.reconfigure(&wrong);
+    server.await_metric(REFUSED, 1.0);
+
+    let log = server.log();
+    assert!(log.contains("the reload is refused, and nothing has changed"), "{log}");
+    assert!(
+        log.contains("limits.lag = \"1 MB\": a size is") && log.contains("limits.fragments = 0"),
+        "{log}"
+    );
+    assert_eq!(server.metric(RELOADS), 0.0);
+    Member::enter(&server, "ada").join("any");
+
+    server.reconfigure(&setup);
+    server.await_metric(RELOADS, 1.0);
+    server.stop();
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_the_rest_is_taken_over() {
+    let setup = Setup::new(1);
+    let server = setup.start();
+    let next = setup.set("server.workers", "2").set("websocket.echo", "\"/other\"");
+    server.reconfigure(&next);
+    server.await_metric(RELOADS, 1.0);
+
+    let log = server.log();
+    assert!(log.contains("changed, and taking effect at a restart only: server.workers"), "{log}");
+    assert_eq!(Socket::connect(server.public).upgrade("/other", "").status, 101);
+    assert_eq!(Socket::connect(server.public).upgrade("/echo", "").status, 404);
+    server.stop();
+}
+
+#[test]
+fn messages_in_flight_are_not_lost_over_reloads() {
+    let setup = Setup::new(2);
+    let server = setup.start();
+    let (mut speaker, mut listener) = (Member::enter(&server, "a"), Member::enter(&server, "b"));
+    listener.join("room");
+    for round in 0..5_u32 {
+        server.reconfigure(&setup);
+        for n in 0..200 {
+            speaker.say(&format!(r#"{{"type":"broadcast","room":"room","payload":{}}}"#, round * 200 + n));
+        }
+        server.await_metric(RELOADS, f64::from(round + 1));
+    }
+    for n in 0..1000 {
+        assert_eq!(listener.hear(), format!(r#"{{"type":"message","room":"room","payload":{n}}}"#));
+    }
+    server.stop();
+}
+
+const RELOADS: &str = "vestibule_reloads_total";
+const REFUSED: &str = "vestibule_reloads_refused_total";
