@@ -5,7 +5,7 @@
 use super::key::Key;
 #[cfg(test)]
 use super::key::REQUIRED;
-use super::schema::{Keys, NOT_YET, SECTIONS, Section};
+use super::schema::{Keys, SECTIONS, Section};
 
 /// The configuration file that holds every key at its default, with a comment on each. Complete but for the
 /// secret that `auth.mode = "jwt"` needs.
@@ -81,7 +81,6 @@ impl Row {
     fn meaning(&self) -> String {
         match self.past {
             "" => self.help.to_owned(),
-            NOT_YET => format!("{} {NOT_YET}", self.help),
             past => format!("{} Beyond it: {past}", self.help),
         }
     }

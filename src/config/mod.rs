@@ -9,6 +9,7 @@ mod check;
 mod complaint;
 mod key;
 mod manual;
+mod network;
 mod pattern;
 mod read;
 mod schema;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use complaint::Complaints;
 pub use manual::default_file;
+pub use network::Network;
 pub use pattern::{BadPattern, Pattern};
 pub use value::{Access, Algorithm, Driver, Mode, Refuse, Secret};
 pub(crate) use value::{parse_duration, show_duration};
@@ -69,6 +71,8 @@ pub struct Server {
     pub driver: Driver,
     /// How long a stop spreads its goodbyes over.
     pub drain: Duration,
+    /// Proxies whose X-Forwarded-For counts.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The listener for health, metrics and API.

@@ -69,7 +69,12 @@ echo = "/echo"
     assert_eq!(config.listeners[1].address.to_string(), "[::1]:8081");
     assert_eq!(
         config.server,
-        Server { workers: 2, driver: Driver::IoUring, drain: Duration::from_millis(500) }
+        Server {
+            workers: 2,
+            driver: Driver::IoUring,
+            drain: Duration::from_millis(500),
+            trusted_proxies: vec![]
+        }
     );
     assert_eq!(config.admin.keys, [Secret::new(b"first-key"), Secret::new(b"second")]);
     assert_eq!(config.auth.hs256_secret, Some(Secret::new(SECRET.as_bytes())));
@@ -158,7 +163,6 @@ fn what_comes_with_later_issues_is_unknown() {
         "[[listener]]\ntls = { certificate = \"a\", key = \"b\" }\n",
         "[[listener]]\nproxy_protocol = \"off\"\n",
         "[server]\nadvertise = \"\"\n",
-        "[server]\ntrusted_proxies = []\n",
         "[server]\nhealth_path = \"\"\n",
         "[auth]\naudience = \"a\"\n",
         "[auth]\nissuer = \"a\"\n",

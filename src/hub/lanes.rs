@@ -22,6 +22,7 @@ impl Hub {
             }
             Message::Fence(number) => self.peers[from.index()].fence_owed = Some(number),
             Message::Joined { key, position: _ } => self.on_joined(key),
+            Message::RoomRefused { key } => self.on_room_refused(key),
             Message::Deliver { key, publication } => self.append(key, &publication),
             Message::Gap { key, position } => self.append_gap(key, position),
             Message::Accepted { receipt } => {
@@ -75,6 +76,10 @@ impl Hub {
     }
 
     fn on_wanted(&mut self, from: ShardId, name: &Arc<str>, room: RoomKey) {
+        if !self.may_open(name) {
+            self.counts.rooms_refused += 1;
+            return self.peers[from.index()].refused.push_back(room);
+        }
         let key = self.home_entry(name);
         let home = &mut self.homes[key];
         home.want(from, room);
@@ -155,6 +160,12 @@ impl Hub {
         // Credit does not wait: it says what left the logs, whatever comes behind it.
         if !peer.credit_owed.is_zero() && lanes.push(to, Message::Credit(peer.credit_owed)).is_ok() {
             peer.credit_owed = Credit::default();
+        }
+        while let Some(&key) = peer.refused.front() {
+            if lanes.push(to, Message::RoomRefused { key }).is_err() {
+                return;
+            }
+            peer.refused.pop_front();
         }
         if !peer.homes.is_empty() {
             return;

@@ -96,6 +96,11 @@ pub enum Message {
         /// Where the home's cursor for that shard stood when this entered the ring.
         position: Position,
     },
+    /// From a home: this room cannot be opened, for the node has as many as it may have.
+    RoomRefused {
+        /// The room at the shard spoken to.
+        key: RoomKey,
+    },
     /// From a home: the next publication of a room.
     Deliver {
         /// The room at the shard spoken to.

@@ -87,6 +87,9 @@ pub enum Refusal {
     /// `limits.rooms_per_connection` is reached.
     #[error("the connection is in as many rooms as it may be")]
     TooManyRooms,
+    /// `limits.rooms` is reached.
+    #[error("the node has as many rooms as it may have")]
+    NodeFull,
     /// One can only leave where one is.
     #[error("not a member of this room")]
     NotJoined,
@@ -124,6 +127,8 @@ pub struct Counts {
     pub too_slow: u64,
     /// Commands that had to wait for a home.
     pub waited: u64,
+    /// Rooms that homes here refused to open.
+    pub rooms_refused: u64,
 }
 
 /// The rooms of one shard.
@@ -138,6 +143,7 @@ pub struct Hub {
     rooms_by_name: HashMap<Arc<str>, RoomKey, FixedState>,
     homes: SlotMap<HomeKey, Home>,
     homes_by_name: HashMap<Arc<str>, HomeKey, FixedState>,
+    homes_max: usize,
     peers: Vec<Peer>,
     receipts: SlotMap<ReceiptKey, (ConnectionKey, RequestId)>,
     dirty_rooms: Vec<RoomKey>,
@@ -164,6 +170,7 @@ impl Hub {
             rooms_by_name: HashMap::with_hasher(hash.clone()),
             homes: SlotMap::with_key(),
             homes_by_name: HashMap::with_hasher(hash.clone()),
+            homes_max: usize::MAX,
             peers: (0..options.shards).map(|_| Peer::new(credit, hash.clone())).collect(),
             receipts: SlotMap::with_key(),
             dirty_rooms: Vec::new(),
@@ -178,6 +185,16 @@ impl Hub {
     /// Other limits hold from now on; a connection that is beyond them already keeps its rooms.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+    }
+
+    /// Rooms that may have their home here. Those that have it already stay.
+    pub fn set_homes_max(&mut self, homes_max: usize) {
+        self.homes_max = homes_max;
+    }
+
+    /// Whether a room may have its home here: it has, or there is a place for another.
+    fn may_open(&self, name: &str) -> bool {
+        self.homes.len() < self.homes_max || self.homes_by_name.contains_key(name)
     }
 
     /// The shard that puts this room's publications in order.
@@ -348,6 +365,8 @@ enum Unsent {
     Dropped,
 }
 
+/// What a client is told when `limits.rooms` is reached.
+pub const NODE_FULL: &str = "limits.rooms is reached: the node has as many rooms as it may have";
 /// Publications that a shard may have unreleased at one home.
 const CREDIT_PUBLICATIONS: u32 = 512;
 /// What these may cost, in bytes, over all the shards of a node that publish to one home.

@@ -1,7 +1,8 @@
 //! What this shard owes another one, until their lane has room for it.
 //!
 //! Every list here is bounded: interests coalesce to one state per room, publications by credit,
-//! acknowledgements by the credit of the other side, homes by the rooms it wants.
+//! acknowledgements by the credit of the other side, refusals by the joins it may have
+//! unanswered, homes by the rooms it wants.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) struct Peer {
     /// Homes here that have something for that shard's members.
     pub(super) homes: VecDeque<HomeKey>,
     pub(super) accepted: VecDeque<ReceiptKey>,
+    /// Rooms of that shard that have no place here.
+    pub(super) refused: VecDeque<RoomKey>,
     pub(super) credit_owed: Credit,
     /// The highest fence it asked for and was not told has passed.
     pub(super) fence_owed: Option<u64>,
@@ -48,6 +51,7 @@ impl Peer {
             fence: FenceSide::default(),
             homes: VecDeque::new(),
             accepted: VecDeque::new(),
+            refused: VecDeque::new(),
             credit_owed: Credit::default(),
             fence_owed: None,
         }
@@ -70,6 +74,7 @@ impl Peer {
             || self.fence.wanted > self.fence.asked
             || !self.homes.is_empty()
             || !self.accepted.is_empty()
+            || !self.refused.is_empty()
             || !self.credit_owed.is_zero()
             || self.fence_owed.is_some()
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::connection::Membership;
 use super::log::{Cursor, Log};
 use super::message::{ConnectionKey, RoomKey, ShardId};
-use super::{Hub, INTERESTS_MAX, JOINS_UNANSWERED_MAX, Refusal, Step, Unsent};
-use crate::protocol::native::RequestId;
+use super::{Hub, INTERESTS_MAX, JOINS_UNANSWERED_MAX, NODE_FULL, Refusal, Step, Unsent};
+use crate::protocol::native::{self, ErrorCode, RequestId};
 
 /// A room that has local members.
 pub(super) struct Room {
@@ -68,6 +68,10 @@ impl Hub {
             self.counts.waited += 1;
             return Ok(Step::Wait(home));
         }
+        if home == self.options.shard && !self.may_open(name) {
+            self.counts.rooms_refused += 1;
+            return Err(Refusal::NodeFull);
+        }
         let room = known.unwrap_or_else(|| self.open_room(name, home));
         if membership.is_none() {
             self.connections[key].memberships.push(Membership { room, index: None });
@@ -111,6 +115,21 @@ impl Hub {
         for Waiting { connection, request } in waiting {
             self.attach(room, connection);
             self.acknowledge_if(connection, request.as_ref());
+        }
+    }
+
+    /// The home has no place for the room: who waited is told so.
+    pub(super) fn on_room_refused(&mut self, room: RoomKey) {
+        let Some(entry) = self.rooms.remove(room) else { return };
+        self.rooms_by_name.remove(&entry.name);
+        self.peers[entry.home.index()].joins_answered(entry.waiting.len());
+        for Waiting { connection: key, request } in entry.waiting {
+            if let Some(connection) = self.connections.get_mut(key) {
+                connection.memberships.retain(|membership| membership.room != room);
+                self.census.members -= 1;
+            }
+            let (code, message) = (ErrorCode::TooManyRooms, NODE_FULL);
+            self.reply(key, |out| native::encode_error(out, request.as_ref(), code, message));
         }
     }
 

@@ -21,6 +21,12 @@ pub async fn sleep(duration: Duration) {
     monoio::time::sleep(duration).await;
 }
 
+/// The output of a future that is ready within `duration`, else nothing: it is dropped then, so it must be
+/// one that may be.
+pub async fn within<T>(duration: Duration, future: impl Future<Output = T>) -> Option<T> {
+    monoio::time::timeout(duration, future).await.ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +38,14 @@ mod tests {
             let start = now();
             sleep(Duration::from_millis(20)).await;
             assert!(now() - start >= Duration::from_millis(20));
+        });
+    }
+
+    #[test]
+    fn what_takes_longer_is_given_up() {
+        on_both(|| async {
+            assert_eq!(within(Duration::from_millis(5), std::future::pending::<()>()).await, None);
+            assert_eq!(within(Duration::from_secs(60), async { 7 }).await, Some(7));
         });
     }
 

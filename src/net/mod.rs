@@ -25,7 +25,7 @@ mod turn;
 mod waiters;
 
 pub use bell::{Ear, EventBell};
-pub use clock::{Instant, now, sleep, unix_s};
+pub use clock::{Instant, now, sleep, unix_s, within};
 pub use cpus::cpus;
 pub use driver::{Driver, NoDriver, probe, run};
 pub use guard::{Panicked, catch};

@@ -108,7 +108,7 @@ pub fn serve(
     let listeners = Listeners::bind(&config)?;
     let cpus = net::cpus();
     let workers = if config.server.workers == 0 { cpus.len() } else { config.server.workers };
-    let node = new_node(workers)?;
+    let node = new_node(workers, terms.limits.connections)?;
     let worker = Worker { config: config.clone(), terms, pages, node: node.clone(), listeners, cpus };
     let (driver, crew) = raise(&worker, &events, &inbox)?;
     info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
@@ -147,10 +147,15 @@ impl Listeners {
     }
 }
 
-fn new_node(workers: usize) -> io::Result<Arc<Node>> {
+fn new_node(workers: usize, connections: usize) -> io::Result<Arc<Node>> {
     let bells = (0..workers).map(|_| EventBell::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
     let metrics = (0..workers).map(|_| Metrics::default()).collect();
-    Ok(Arc::new(Node { quota: Quota::new(workers), metrics, bells }))
+    Ok(Arc::new(Node {
+        quota: Quota::new(workers, connections, worker::random()),
+        metrics,
+        started: net::now(),
+        bells,
+    }))
 }
 
 /// Brings all workers up on one driver: on a ring where every one of them can have it, else, unless a

@@ -35,6 +35,7 @@ impl Terms {
             buffered_bytes: config.limits.buffered,
             lag_bytes: config.limits.lag,
             rooms_per_connection: config.limits.rooms_per_connection,
+            rooms: config.limits.rooms,
             drain: config.server.drain,
             heartbeat_interval: config.heartbeat.interval,
             heartbeat_timeout: config.heartbeat.timeout,

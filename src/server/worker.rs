@@ -147,8 +147,8 @@ async fn serve(kit: Kit) -> io::Result<()> {
     drop(ear);
     let services = Rc::new(Services::new(terms.settings, pages));
     let public = services.clone();
-    let admit: crate::shard::Door = Box::new(move |shard, accepted| {
-        transport::admit(shard, &public, Door::Public, accepted);
+    let admit: crate::shard::Door = Box::new(move |shard, arrival| {
+        transport::admit(shard, &public, Door::Public, arrival);
     });
     let shard = Shard::new(node, terms.limits, port, seeds, admit);
     shard.run()?;
@@ -158,7 +158,9 @@ async fn serve(kit: Kit) -> io::Result<()> {
         let listener = Rc::new(Listener::from_std(socket)?);
         accepting.push(listener.clone());
         match door {
-            Door::Public => drop(net::spawn(accept::accept_public(shard.clone(), listener))),
+            Door::Public => {
+                drop(net::spawn(accept::accept_public(shard.clone(), services.clone(), listener)))
+            }
             Door::Admin => drop(net::spawn(accept::accept_admin(shard.clone(), services.clone(), listener))),
         }
     }
@@ -173,7 +175,7 @@ async fn serve(kit: Kit) -> io::Result<()> {
     std::future::pending().await
 }
 
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     // The kernel has random bytes long before a server starts; without, names could be guessed.
     getrandom::u64().expect("the kernel has random bytes")
 }

@@ -36,7 +36,10 @@ impl Shard {
     /// One pass over everything that waits; true if something is left for the next.
     fn flush(self: &Rc<Self>) -> bool {
         let guard = AbortOnPanic;
+        self.share_rooms();
         self.drain_inboxes();
+        // What was opened is counted before its answer leaves.
+        self.share_rooms();
         let sealed = self.exchange();
         self.send_off();
         // What came in during a sweep is not sealed yet: the shard must not lie down on it.
@@ -55,7 +58,7 @@ impl Shard {
                     Some(Parcel::Hub(message)) => {
                         self.hub.borrow_mut().on_message(ShardId(from as u16), message)
                     }
-                    Some(Parcel::Accepted(accepted)) => (self.door)(self, accepted),
+                    Some(Parcel::Arrival(arrival)) => (self.door)(self, arrival),
                     None => break,
                 }
             }
@@ -108,6 +111,14 @@ impl Shard {
             }
         }
         self.dismiss_behind_fence();
+    }
+
+    /// Of the rooms that the process may have, homes here get what the other shards leave: to be said
+    /// before rooms are opened.
+    pub fn share_rooms(&self) {
+        let mut hub = self.hub.borrow_mut();
+        let homes = hub.census().homes;
+        hub.set_homes_max(self.node.quota.set_rooms(self.index, homes, self.limits.get().rooms));
     }
 
     fn next_too_slow(&self) -> Option<ConnectionKey> {
@@ -192,7 +203,7 @@ impl Lanes for Outgoing<'_> {
     fn push(&mut self, to: ShardId, message: Message) -> Result<(), Message> {
         self.0.push(usize::from(to.0), Parcel::Hub(message)).map_err(|parcel| match parcel {
             Parcel::Hub(message) => message,
-            Parcel::Accepted(_) => unreachable!("the lane hands back what it was given"),
+            Parcel::Arrival(_) => unreachable!("the lane hands back what it was given"),
         })
     }
 }

@@ -25,7 +25,7 @@ use crate::mesh::{self, Port};
 use crate::metrics::Metrics;
 use crate::net::{Accepted, EventBell, Instant, Notify, Stream, Turn, Waiters, Writer, now, sleep, spawn};
 use crate::protocol::websocket::CloseCode;
-use crate::quota::Quota;
+use crate::quota::{Quota, Seat};
 
 use drain::Drain;
 pub use flush::MESH_CAPACITY;
@@ -41,6 +41,8 @@ pub struct Node {
     pub quota: Quota,
     /// One set of metrics a shard.
     pub metrics: Vec<Metrics>,
+    /// When the node began: its times count from here.
+    pub started: Instant,
     /// One bell a shard.
     pub bells: Vec<Arc<EventBell>>,
 }
@@ -56,6 +58,8 @@ pub struct Limits {
     pub lag_bytes: usize,
     /// `limits.rooms_per_connection`.
     pub rooms_per_connection: usize,
+    /// `limits.rooms`: rooms of the process.
+    pub rooms: usize,
     /// `server.drain`: how long goodbyes are spread over when stopping.
     pub drain: Duration,
     /// `heartbeat.interval`: after so long a silence a peer is pinged.
@@ -83,11 +87,27 @@ pub enum Parcel {
     /// What hubs say to one another.
     Hub(Message),
     /// A socket that was accepted on another core and has its place on this one.
-    Accepted(Accepted),
+    Arrival(Arrival),
+}
+
+/// A socket that was let in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The socket.
+    pub accepted: Accepted,
+    /// Its seat, where it is counted for its address already.
+    pub seat: Option<Seat>,
 }
 
 /// A shard's end of the mesh.
 pub type ShardPort = Port<Parcel, EventBell>;
+
+impl Node {
+    /// How long the node has been running.
+    pub fn elapsed(&self) -> Duration {
+        now() - self.started
+    }
+}
 
 impl mesh::Bell for EventBell {
     fn ring(&self) {
@@ -96,7 +116,7 @@ impl mesh::Bell for EventBell {
 }
 
 /// Takes up a socket that has its place here: the transport's way in.
-pub type Door = Box<dyn Fn(&Rc<Shard>, Accepted)>;
+pub type Door = Box<dyn Fn(&Rc<Shard>, Arrival)>;
 
 /// One core's world.
 pub struct Shard {
@@ -117,7 +137,6 @@ pub struct Shard {
     /// Connections still to be written to of those that were behind when the sweep began.
     sweep_left: Cell<usize>,
     door: Door,
-    started: Instant,
     tick: Cell<Tick>,
     drain: RefCell<Option<Drain>>,
     stopped: Notify,
@@ -155,7 +174,6 @@ impl Shard {
             flusher: Notify::new(),
             sweep_left: Cell::new(0),
             door,
-            started: now(),
             tick: Cell::new(0),
             drain: RefCell::new(None),
             stopped: Notify::new(),
@@ -221,23 +239,23 @@ impl Shard {
 
     /// Puts a socket, accepted here, where its place is: on the shard with the fewest. Without a place
     /// it is handed back, to be turned away.
-    pub fn place(self: &Rc<Self>, accepted: Accepted) -> Result<(), Accepted> {
+    pub fn place(self: &Rc<Self>, arrival: Arrival) -> Result<(), Arrival> {
         self.metrics().accepted_total.add(1);
         let Some(shard) = self.node.quota.place(self.index, self.limits.get().connections) else {
             self.metrics().refused_total.add(1);
-            return Err(accepted);
+            return Err(arrival);
         };
         if shard == self.index {
-            (self.door)(self, accepted);
+            (self.door)(self, arrival);
             return Ok(());
         }
-        let pushed = self.port.borrow_mut().push(shard, Parcel::Accepted(accepted));
+        let pushed = self.port.borrow_mut().push(shard, Parcel::Arrival(arrival));
         match pushed {
             Ok(()) => self.flusher.notify(),
             // A full lane: rather uneven than late.
-            Err(Parcel::Accepted(accepted)) => {
+            Err(Parcel::Arrival(arrival)) => {
                 self.node.quota.move_place(shard, self.index);
-                (self.door)(self, accepted);
+                (self.door)(self, arrival);
             }
             Err(Parcel::Hub(_)) => unreachable!("the lane hands back what it was given"),
         }
@@ -278,7 +296,7 @@ impl Shard {
 
     fn on_tick(self: &Rc<Self>) {
         let _torn = AbortOnPanic;
-        let elapsed = (now() - self.started).as_millis() / TICK.as_millis();
+        let elapsed = self.node.elapsed().as_millis() / TICK.as_millis();
         let tick = Tick::try_from(elapsed).unwrap_or(Tick::MAX);
         self.tick.set(tick);
         self.expire(tick);
@@ -307,6 +325,7 @@ impl Shard {
         metrics.gaps_total.set(counts.gaps);
         metrics.too_slow_total.set(counts.too_slow);
         metrics.waits_total.set(counts.waited);
+        metrics.rooms_refused_total.set(counts.rooms_refused);
     }
 }
 

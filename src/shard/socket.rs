@@ -3,9 +3,10 @@
 //! Whoever serves it holds the [`Socket`]; dropping that takes the connection out of every room, stops
 //! a write that is in flight, and gives the place back, whichever way it came to it.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use bytes::BytesMut;
 use slotmap::{Key, new_key_type};
 
 use super::timers::{Due, Tick, Timers, ticks_of};
-use super::{AbortOnPanic, Outlet, Shard};
+use super::{AbortOnPanic, Arrival, Outlet, Shard};
 use crate::hub::ConnectionKey;
-use crate::net::{Accepted, Notify, Stream, Writer};
+use crate::net::{Notify, Stream, Writer};
 use crate::protocol::Format;
 use crate::protocol::websocket::{Opcode, encode_frame};
+use crate::quota::{AddressKey, Seat, TooMany};
 
 new_key_type! {
     /// A socket at its shard.
@@ -39,17 +41,54 @@ pub struct Socket {
     key: SocketKey,
     stream: Stream,
     peer: SocketAddr,
+    address: Cell<AddressKey>,
+    seat: Cell<Option<Seat>>,
 }
 
 impl Socket {
-    /// Takes up an accepted socket that has its place on this shard, and the writer that goes with it.
-    pub fn new(shard: &Rc<Shard>, accepted: Accepted) -> io::Result<(Socket, Writer)> {
-        let opened = Stream::from_fd(accepted.socket);
-        let (stream, writer) = opened.inspect_err(|_| shard.node.quota.leave(shard.index))?;
+    /// Takes up a socket that has its place on this shard, and the writer that goes with it.
+    pub fn new(shard: &Rc<Shard>, arrival: Arrival) -> io::Result<(Socket, Writer)> {
+        let Arrival { accepted, seat } = arrival;
+        let quota = &shard.node.quota;
+        let (stream, writer) = match Stream::from_fd(accepted.socket) {
+            Ok(opened) => opened,
+            Err(error) => {
+                seat.into_iter().for_each(|seat| quota.addresses.leave(seat));
+                quota.leave(shard.index);
+                return Err(error);
+            }
+        };
+        let (address, seat) = (Cell::new(quota.addresses.key(accepted.peer.ip())), Cell::new(seat));
         let entry =
             Entry { stream: stream.clone(), timers: Timers::default(), expired: false, connection: None };
         let key = shard.sockets.borrow_mut().insert(entry);
-        Ok((Socket { shard: shard.clone(), key, stream, peer: accepted.peer }, writer))
+        Ok((Socket { shard: shard.clone(), key, stream, peer: accepted.peer, address, seat }, writer))
+    }
+
+    /// The address that this socket is counted for and whose messages it sends.
+    pub fn address(&self) -> AddressKey {
+        self.address.get()
+    }
+
+    /// From now on this socket is for a client at another address, which may have so many connections: a
+    /// proxy's connection may serve one after the other.
+    ///
+    /// # Errors
+    ///
+    /// [`TooMany`]: it is counted for nobody then.
+    pub fn move_to(&self, address: IpAddr, most: usize) -> Result<(), TooMany> {
+        let addresses = &self.shard.node.quota.addresses;
+        let key = addresses.key(address);
+        match self.seat.take() {
+            Some(seat) if key == self.address.get() => {
+                self.seat.set(Some(seat));
+                return Ok(());
+            }
+            seat => seat.into_iter().for_each(|seat| addresses.leave(seat)),
+        }
+        self.address.set(key);
+        self.seat.set(addresses.enter(key, most)?);
+        Ok(())
     }
 
     /// Its shard.
@@ -155,7 +194,9 @@ impl Drop for Socket {
             self.shard.outlets.borrow_mut().remove(key);
             self.shard.with_hub(|hub| hub.disconnect(key));
         }
-        self.shard.node.quota.leave(self.shard.index);
+        let quota = &self.shard.node.quota;
+        self.seat.take().into_iter().for_each(|seat| quota.addresses.leave(seat));
+        quota.leave(self.shard.index);
     }
 }
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 use tracing::debug;
 
 use super::admission::{self, Admission, Court, Upgrade};
-use super::{Door, Services, linger};
+use super::{Door, Services, Settings, address_full, client, linger};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
 use crate::protocol::http::{
@@ -68,6 +68,15 @@ pub(super) async fn serve(
             return exchange.close_with(stopping()).await;
         }
         let settings = services.settings();
+        if door == Door::Public
+            && let Err(full) = sit(socket, &head, &settings)
+        {
+            metrics.address_refused_total.add(1);
+            if !exchange.answer(&head, full).await {
+                return None;
+            }
+            continue;
+        }
         let court = Court { settings: &settings, pages: services.pages.as_ref(), node, now_s: unix_s() };
         match admission::judge(&head, door, court) {
             Admission::Answer(response) => {
@@ -82,6 +91,17 @@ pub(super) async fn serve(
             }
         }
     }
+}
+
+/// Counts a request that came by a trusted proxy for its client's address.
+fn sit(socket: &Socket, head: &Head, settings: &Settings) -> Result<(), Response> {
+    let (config, peer) = (&settings.config, socket.peer().ip());
+    let trusted = &config.server.trusted_proxies;
+    if !client::is_trusted(peer, trusted) {
+        return Ok(());
+    }
+    let address = client::address_of(&head.headers, peer, trusted);
+    socket.move_to(address, config.limits.connections_per_address).map_err(address_full)
 }
 
 struct Exchange<'a> {

@@ -4,24 +4,28 @@
 //! protocol serves. Keeps no room state, and shares nothing between connections but the [`Services`].
 
 mod admission;
+mod client;
 mod exchange;
 mod linger;
 mod native;
 mod websocket;
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::StatusCode;
 use tracing::{debug, error};
 
 use crate::auth::jwt::{NoVerifier, Verifier};
 use crate::config::{Config, Mode, RoomRule};
-use crate::net::{Accepted, Writer, catch, spawn};
+use crate::net::{Writer, catch, spawn};
 use crate::protocol::http::{Head, Response};
 use crate::protocol::websocket::{CloseCode, Limits};
-use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
+use crate::quota::{Addresses, Rate, Seat, TooMany};
+use crate::shard::{Arrival, GOODBYE_WITHIN, Shard, Socket};
 
 /// What a shard's connections are served by and judged by.
 pub struct Services {
@@ -76,6 +80,11 @@ impl Settings {
         &self.config.rooms
     }
 
+    /// How fast one connection may send.
+    fn rate(&self) -> Rate {
+        Rate::new(self.config.limits.messages_per_second, self.config.limits.burst)
+    }
+
     fn frame_limits(&self) -> Limits {
         let limits = &self.config.limits;
         Limits { frame: limits.frame, message: limits.message, fragments: limits.fragments }
@@ -91,9 +100,28 @@ pub enum Door {
     Admin,
 }
 
+/// Counts a socket just accepted for its peer's address. A trusted proxy's is counted for nobody until a
+/// request tells whose it is.
+///
+/// # Errors
+///
+/// The answer to a peer whose address has as many connections as it may.
+pub fn seat(services: &Services, addresses: &Addresses, peer: IpAddr) -> Result<Option<Seat>, Response> {
+    let config = &services.settings().config;
+    if client::is_trusted(peer, &config.server.trusted_proxies) {
+        return Ok(None);
+    }
+    addresses.enter(addresses.key(peer), config.limits.connections_per_address).map_err(address_full)
+}
+
+fn address_full(_: TooMany) -> Response {
+    let message = "this address has as many connections as it may have";
+    Response::json_error(StatusCode::TOO_MANY_REQUESTS, "connections_per_address", message)
+}
+
 /// Takes up a socket that has its place on this shard, and serves it to its end.
-pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, accepted: Accepted) {
-    let (socket, writer) = match Socket::new(shard, accepted) {
+pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Arrival) {
+    let (socket, writer) = match Socket::new(shard, arrival) {
         Ok(opened) => opened,
         Err(error) => return debug!(%error, "a socket could not be taken up"),
     };

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::auth::{Identity, rooms};
-use crate::hub::{ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
+use crate::hub::{self, ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
 use crate::shard::Shard;
 
@@ -36,6 +36,11 @@ struct Refused(ErrorCode, &'static str);
 impl Native {
     pub(super) fn new(identity: Identity) -> Native {
         Native { identity }
+    }
+
+    /// Who sends.
+    pub(super) fn user(&self) -> &str {
+        &self.identity.user
     }
 
     /// Does what a message asks for, or answers why not. What has to wait is handed back.
@@ -129,6 +134,9 @@ impl Blocked {
 
     fn execute(self, caller: Caller<'_>) -> Result<Option<(ShardId, Blocked)>, Refused> {
         let key = caller.key;
+        if matches!(self, Blocked::Join { .. }) {
+            caller.shard.share_rooms();
+        }
         let step = caller.shard.with_hub(|hub| match &self {
             Blocked::Join { room, id } => hub.join(key, room, id.as_ref()),
             Blocked::Publish { room, publication, id } => {
@@ -148,6 +156,7 @@ impl From<Refusal> for Refused {
             Refusal::TooManyRooms => {
                 Refused(ErrorCode::TooManyRooms, "limits.rooms_per_connection is reached")
             }
+            Refusal::NodeFull => Refused(ErrorCode::TooManyRooms, hub::NODE_FULL),
             Refusal::NotJoined => Refused(ErrorCode::NotJoined, "not a member of this room"),
         }
     }

@@ -15,6 +15,7 @@ use super::{Services, Settings, linger};
 use crate::hub::{ConnectionKey, ShardId};
 use crate::protocol::native;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
+use crate::quota::{AddressKey, Pace};
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
 /// Serves a connection to its end.
@@ -75,6 +76,8 @@ struct Connection {
     key: ConnectionKey,
     /// None: an echo.
     native: Option<Native>,
+    address: AddressKey,
+    pace: Pace,
 }
 
 impl Reader {
@@ -94,7 +97,8 @@ impl Reader {
                 (key, Some(Native::new(*identity)))
             }
         };
-        let connection = Connection { shard: shard.clone(), services, key, native };
+        let (address, pace) = (socket.address(), Pace::default());
+        let connection = Connection { shard: shard.clone(), services, key, native, address, pace };
         Reader { decoder: Decoder::default(), blocked: None, rest, connection }
     }
 
@@ -123,9 +127,9 @@ impl Reader {
             return Progress::Gone;
         }
         let settings = self.connection.services.settings();
-        let mut pongs = Pongs::default();
-        let taken = self.take_events(input, &settings, &mut pongs);
-        if let Some(payload) = pongs.held {
+        let mut reading = Reading::default();
+        let taken = self.take_events(input, &settings, &mut reading);
+        if let Some(payload) = reading.ping {
             self.connection.reply(Opcode::Pong, &payload);
         }
         taken.unwrap_or_else(|farewell| self.connection.say_goodbye(farewell))
@@ -135,7 +139,7 @@ impl Reader {
         &mut self,
         input: &mut [u8],
         settings: &Settings,
-        pongs: &mut Pongs,
+        reading: &mut Reading,
     ) -> Result<Progress, Farewell> {
         let limits = settings.frame_limits();
         let mut used = 0;
@@ -152,7 +156,7 @@ impl Reader {
             })?;
             used += step.used;
             let Some(event) = step.event else { return Ok(Progress::More) };
-            match self.connection.on_event(event, settings, pongs)? {
+            match self.connection.on_event(event, settings, reading)? {
                 After::Next => (),
                 After::Wait(home, blocked) => {
                     self.blocked = Some(blocked);
@@ -173,10 +177,21 @@ impl Connection {
         self.shard.with_hub(|hub| hub.reply(self.key, |out| encode_frame(out, opcode, payload)));
     }
 
-    fn on_event(&self, event: Event<'_>, settings: &Settings, pongs: &mut Pongs) -> Result<After, Farewell> {
+    fn on_event(
+        &mut self,
+        event: Event<'_>,
+        settings: &Settings,
+        reading: &mut Reading,
+    ) -> Result<After, Farewell> {
         match (event, &self.native) {
             (Event::Text(text), Some(native)) => {
                 self.shard.metrics().messages_total.add(1);
+                let now = *reading.now.get_or_insert_with(|| self.shard.node().elapsed());
+                if !self.pace.take(settings.rate(), now) {
+                    self.shard.metrics().connection_limited_total.add(1);
+                    return Err(Farewell::too_many("too many messages"));
+                }
+                self.take_shared(native.user(), settings, now)?;
                 if let Some((home, blocked)) = native.on_text(text, self.caller(settings)) {
                     return Ok(After::Wait(home, blocked));
                 }
@@ -187,7 +202,7 @@ impl Connection {
             }
             (Event::Text(payload), None) => self.reply(Opcode::Text, payload),
             (Event::Binary(payload), None) => self.reply(Opcode::Binary, payload),
-            (Event::Ping(payload), _) => self.on_ping(payload, pongs),
+            (Event::Ping(payload), _) => self.on_ping(payload, reading),
             (Event::Pong(_), _) => (),
             (Event::Close(close), _) => {
                 let code = close.map_or(CloseCode::NORMAL, |(code, _)| code);
@@ -197,13 +212,29 @@ impl Connection {
         Ok(After::Next)
     }
 
+    /// Takes a token of what the user, and the address, may send over all their connections.
+    fn take_shared(&self, user: &str, settings: &Settings, now: Duration) -> Result<(), Farewell> {
+        let (limits, quota) = (&settings.config.limits, &self.shard.node().quota);
+        let per_user = limits.messages_per_second_per_user;
+        if per_user > 0 && quota.users.take(user, per_user, now).is_err() {
+            self.shard.metrics().user_limited_total.add(1);
+            return Err(Farewell::too_many("too many messages of this user"));
+        }
+        let per_address = limits.messages_per_second_per_address;
+        if per_address > 0 && quota.senders.take(self.address, per_address, now).is_err() {
+            self.shard.metrics().address_limited_total.add(1);
+            return Err(Farewell::too_many("too many messages from this address"));
+        }
+        Ok(())
+    }
+
     /// Answers a ping at once, or, in a flood, only the last of a read (RFC 6455 section 5.5.3).
-    fn on_ping(&self, payload: &[u8], pongs: &mut Pongs) {
-        if pongs.answered < PONGS_A_READ {
-            pongs.answered += 1;
+    fn on_ping(&self, payload: &[u8], reading: &mut Reading) {
+        if reading.answered < PONGS_A_READ {
+            reading.answered += 1;
             return self.reply(Opcode::Pong, payload);
         }
-        if pongs.held.replace(payload.to_vec()).is_some() {
+        if reading.ping.replace(payload.to_vec()).is_some() {
             self.shard.metrics().pongs_coalesced_total.add(1);
         }
     }
@@ -234,12 +265,21 @@ struct Farewell {
     within: Duration,
 }
 
-/// The pings of one read.
+impl Farewell {
+    fn too_many(reason: &'static str) -> Farewell {
+        Farewell { code: CloseCode::TOO_MANY_MESSAGES, reason: reason.into(), within: GOODBYE_WITHIN }
+    }
+}
+
+/// What is known while the events of one read are taken.
 #[derive(Default)]
-struct Pongs {
+struct Reading {
+    /// The time, once somebody asked.
+    now: Option<Duration>,
+    /// Pings answered.
     answered: u32,
-    /// The payload of the latest one that is not answered.
-    held: Option<Vec<u8>>,
+    /// The payload of the latest ping that is not.
+    ping: Option<Vec<u8>>,
 }
 
 /// How long a peer that closed has to hang up: we were asked to, it need not read more.

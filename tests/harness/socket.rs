@@ -66,6 +66,16 @@ impl Socket {
         Self::over(socket.into()).expect("a connected socket")
     }
 
+    /// A connection from another address of this host.
+    pub(crate) fn connect_from(source: &str, address: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let source: std::net::IpAddr = source.parse().expect("an address");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("a loopback address");
+        socket.connect(&address.into()).expect("the server accepts");
+        Self::over(socket.into()).expect("a connected socket")
+    }
+
     fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;

@@ -1,7 +1,7 @@
 //! The rows of `[limits]`: what a peer may cost.
 
 use super::super::key::{Key, Kind};
-use super::{GIB, HOUR, KIB, Keys, MIB, NOT_YET, Section, fit};
+use super::{GIB, HOUR, KIB, Keys, MIB, Section, fit};
 
 pub(super) const LIMITS: Section = Section {
     name: "limits",
@@ -41,14 +41,14 @@ pub(super) const LIMITS: Section = Section {
             kind: Kind::Count(1, 100_000_000, |it, n| it.config.limits.connections_per_address = fit(n)),
             default: "1000",
             help: "Connections of one address; an IPv6 /64 counts as one.",
-            past: NOT_YET,
+            past: "a new connection is answered 429 and closed; behind a trusted proxy, the request is.",
         },
         Key {
             name: "rooms",
             kind: Kind::Count(1, 1_000_000_000, |it, n| it.config.limits.rooms = fit(n)),
             default: "1000000",
             help: "Rooms of the process.",
-            past: NOT_YET,
+            past: "the join is answered with the error too_many_rooms.",
         },
         Key {
             name: "rooms_per_connection",
@@ -69,32 +69,30 @@ pub(super) const LIMITS: Section = Section {
             kind: Kind::Count(1, 4_000_000_000, |it, n| it.config.limits.messages_per_second = fit(n)),
             default: "50",
             help: "Messages of one connection: what a second adds to its token bucket.",
-            past: NOT_YET,
+            past: "closed with 4029 at the first message too many.",
         },
         Key {
             name: "burst",
             kind: Kind::Count(1, 4_000_000_000, |it, n| it.config.limits.burst = fit(n)),
             default: "100",
             help: "Messages of one connection at once: what its token bucket holds.",
-            past: NOT_YET,
+            past: "closed with 4029 at the first message too many.",
         },
         Key {
             name: "messages_per_second_per_user",
-            kind: Kind::Count(0, 4_000_000_000, |it, n| {
-                it.config.limits.messages_per_second_per_user = fit(n)
-            }),
+            kind: Kind::Count(0, 1_000_000, |it, n| it.config.limits.messages_per_second_per_user = fit(n)),
             default: "0",
-            help: "Messages of one user over all connections of the node. 0: no limit.",
-            past: NOT_YET,
+            help: "Messages of one user over all connections of the node, a second's worth at once. 0: no limit.",
+            past: "the connection that sends the message too many is closed with 4029.",
         },
         Key {
             name: "messages_per_second_per_address",
-            kind: Kind::Count(0, 4_000_000_000, |it, n| {
+            kind: Kind::Count(0, 1_000_000, |it, n| {
                 it.config.limits.messages_per_second_per_address = fit(n)
             }),
             default: "0",
-            help: "Messages of one address over all connections of the node. 0: no limit.",
-            past: NOT_YET,
+            help: "Messages of one address over all connections of the node, a second's worth at once. 0: no limit.",
+            past: "the connection that sends the message too many is closed with 4029.",
         },
         Key {
             name: "lag",

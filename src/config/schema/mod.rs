@@ -96,7 +96,12 @@ impl Draft {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config {
             listeners: Vec::new(),
-            server: Server { workers: 0, driver: Driver::Auto, drain: Duration::ZERO },
+            server: Server {
+                workers: 0,
+                driver: Driver::Auto,
+                drain: Duration::ZERO,
+                trusted_proxies: Vec::new(),
+            },
             admin: Admin { address, keys: Vec::new() },
             auth: Auth {
                 mode: Mode::Jwt,
@@ -170,8 +175,6 @@ fn store<V>(place: &mut V, parsed: Option<V>) -> bool {
     }
 }
 
-/// In the place of what happens at a limit, that nothing does so far.
-pub(super) const NOT_YET: &str = "Not enforced yet.";
 /// Listeners at most.
 pub(super) const LISTENERS_MAX: usize = 64;
 /// Room rules at most: each is tried in turn at a join.

@@ -2,7 +2,7 @@
 
 use super::super::key::{Key, Kind};
 use super::super::value::is_bearer;
-use super::super::{Driver, Secret};
+use super::super::{Driver, Network, Secret};
 use super::{HOUR, Keys, Section, fit, store};
 
 pub(super) const LISTENER: Section = Section {
@@ -45,6 +45,24 @@ pub(super) const SERVER: Section = Section {
                 not all come back at once. A second signal ends the process at once, with exit 1.",
             past: "",
         },
+        Key {
+            name: "trusted_proxies",
+            kind: Kind::List(
+                NETWORK_FORM,
+                1000,
+                |it| it.config.server.trusted_proxies.clear(),
+                |it, text| {
+                    let network = Network::parse(text);
+                    it.config.server.trusted_proxies.extend(network);
+                    network.is_some()
+                },
+            ),
+            default: "[]",
+            help: "Proxies before this node, such as [\"10.0.0.0/8\"]: a request that comes from one of them \
+                counts for the client that its X-Forwarded-For names, read from the right to the first that is \
+                no trusted proxy. From anybody else the header means nothing.",
+            past: "",
+        },
     ]),
     example: "",
 };
@@ -81,4 +99,5 @@ pub(super) const ADMIN: Section = Section {
 };
 
 const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
+const NETWORK_FORM: &str = "a network is IP or IP/PREFIX, without bits behind the prefix, such as 10.0.0.0/8";
 const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";

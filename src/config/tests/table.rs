@@ -13,7 +13,12 @@ use super::{SECRET, complaints, read_text, read_with};
 fn the_defaults_are_those_of_the_design() {
     let expected = Config {
         listeners: vec![Listener { address: "0.0.0.0:8080".parse().expect("an address") }],
-        server: Server { workers: 0, driver: Driver::Auto, drain: Duration::from_secs(30) },
+        server: Server {
+            workers: 0,
+            driver: Driver::Auto,
+            drain: Duration::from_secs(30),
+            trusted_proxies: vec![],
+        },
         admin: Admin { address: "127.0.0.1:9091".parse().expect("an address"), keys: vec![] },
         auth: Auth {
             mode: Mode::Jwt,
@@ -99,6 +104,7 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("server.workers", "1"),
     ("server.driver", "epoll"),
     ("server.drain", "0s"),
+    ("server.trusted_proxies", "[\"10.0.0.0/8\"]"),
     ("admin.address", "127.0.0.1:1"),
     ("admin.keys", "['k']"),
     ("auth.mode", "none"),
@@ -202,7 +208,7 @@ fn try_the_ends<T>(key: &Key<T>, target: &mut T) {
             );
         }
         Kind::List(_, max, ..) | Kind::Secrets(_, max, ..) => {
-            let good = ["HS256", "https://a.example", "key"];
+            let good = ["HS256", "https://a.example", "key", "10.0.0.0/8"];
             let many = |count: usize, item| Given::List(vec![Some(item); count]);
             assert!(good.iter().any(|item| try_it(many(*max, item))), "{}", key.name);
             assert!(!good.iter().any(|item| try_it(many(max + 1, item))), "{}", key.name);

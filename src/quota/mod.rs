@@ -1,7 +1,15 @@
-//! Counts that all shards share: how many connections each holds, and how much is held for members.
+//! Counts that all shards share: who holds how many connections, who sends how fast, and how much is
+//! held for members.
 //!
 //! Plain atomics, no lock: whoever reads them sees numbers that were true a moment ago, and every
 //! decision taken on them must be one that may be a few off.
+
+mod addresses;
+mod rates;
+mod table;
+
+pub use addresses::{AddressKey, Addresses, Seat, TooMany};
+pub use rates::{Empty, Pace, Rate, Rates};
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
@@ -9,6 +17,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Quota {
     shards: Vec<Load>,
+    /// Connections by address.
+    pub addresses: Addresses,
+    /// Messages by user.
+    pub users: Rates,
+    /// Messages by address.
+    pub senders: Rates,
     stopping: AtomicBool,
 }
 
@@ -18,12 +32,20 @@ pub struct Quota {
 struct Load {
     connections: AtomicUsize,
     buffered_bytes: AtomicUsize,
+    rooms: AtomicUsize,
 }
 
 impl Quota {
-    /// For so many shards.
-    pub fn new(shards: usize) -> Quota {
-        Quota { shards: (0..shards).map(|_| Load::default()).collect(), stopping: AtomicBool::new(false) }
+    /// For so many shards and connections; `seed` is secret.
+    pub fn new(shards: usize, connections: usize, seed: u64) -> Quota {
+        let keys = connections.min(KEYS_MAX);
+        Quota {
+            shards: (0..shards).map(|_| Load::default()).collect(),
+            addresses: Addresses::new(keys, seed),
+            users: Rates::new(keys, seed.rotate_left(21)),
+            senders: Rates::new(keys, seed.rotate_left(42)),
+            stopping: AtomicBool::new(false),
+        }
     }
 
     /// Takes a place for a socket just accepted at shard `here`, at the shard with the fewest, and names
@@ -69,6 +91,14 @@ impl Quota {
         held.saturating_sub(bytes_max).min(bytes.saturating_sub(bytes_max / self.shards.len()))
     }
 
+    /// Says how many rooms have their home at a shard, and returns how many it may have: what the others
+    /// leave of `rooms_max`. Shards that open rooms in the same turn may go beyond it by those.
+    pub fn set_rooms(&self, shard: usize, rooms: usize, rooms_max: usize) -> usize {
+        self.shards[shard].rooms.store(rooms, Relaxed);
+        let all: usize = self.shards.iter().map(|load| load.rooms.load(Relaxed)).sum();
+        rooms_max.saturating_sub(all - rooms.min(all))
+    }
+
     /// From now on nobody new is let in.
     pub fn stop(&self) {
         self.stopping.store(true, Relaxed);
@@ -80,6 +110,9 @@ impl Quota {
     }
 }
 
+/// Addresses and users that are told apart at a time: tables of 4 MiB each.
+const KEYS_MAX: usize = 1 << 17;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,7 +120,7 @@ mod tests {
     #[test]
     fn a_thousand_connects_spread_evenly_however_they_are_accepted() {
         for accepted_by_first in [0, 1, 500, 1000] {
-            let quota = Quota::new(2);
+            let quota = Quota::new(2, 1000, 1);
             let mut placed = [0, 0];
             for number in 0..1000 {
                 let here = usize::from(number >= accepted_by_first);
@@ -100,7 +133,7 @@ mod tests {
 
     #[test]
     fn after_departures_the_emptier_shard_fills_up_first() {
-        let quota = Quota::new(2);
+        let quota = Quota::new(2, 1000, 1);
         for _ in 0..10 {
             quota.place(0, 100);
         }
@@ -113,12 +146,21 @@ mod tests {
 
     #[test]
     fn only_shards_beyond_an_even_share_have_to_free_what_is_too_much() {
-        let quota = Quota::new(2);
+        let quota = Quota::new(2, 1000, 1);
         assert_eq!(quota.set_buffered(0, 90, 100), 0, "together they hold no more than they may");
         assert_eq!(quota.set_buffered(1, 30, 100), 0, "this one is within its share");
         assert_eq!(quota.set_buffered(0, 90, 100), 20);
         assert_eq!(quota.set_buffered(1, 80, 100), 30, "not below its share");
         assert_eq!(quota.set_buffered(0, 10, 100), 0);
         assert_eq!(quota.set_buffered(1, 95, 100), 5);
+    }
+
+    #[test]
+    fn a_shard_may_have_the_rooms_that_the_others_leave() {
+        let quota = Quota::new(2, 1000, 1);
+        assert_eq!(quota.set_rooms(0, 30, 100), 100);
+        assert_eq!(quota.set_rooms(1, 60, 100), 70);
+        assert_eq!(quota.set_rooms(0, 30, 100), 40);
+        assert_eq!(quota.set_rooms(0, 30, 10), 0);
     }
 }
