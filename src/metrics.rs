@@ -63,6 +63,7 @@ metrics! {
     "gauge" log_bytes: "Encoded publications that some member still has to be sent, in bytes.",
     "gauge" outbox_bytes: "What single connections still have to be sent, in bytes.",
     "gauge" home_bytes: "Publications held for shards whose lanes are full, in bytes.",
+    "counter" ticks_total: "Ticks of the shard's clock, ten a second: a shard whose do not move is stuck.",
     "counter" accepted_total: "Sockets accepted.",
     "counter" accept_errors_total: "Accepts that failed, for want of descriptors or memory.",
     "counter" refused_total: "Sockets turned away because limits.connections are open.",
@@ -89,7 +90,7 @@ metrics! {
     "counter" waits_total: "Commands that had to wait for a room's home.",
     "counter" received_bytes_total: "Bytes read from connections.",
     "counter" sent_bytes_total: "Bytes written to connections.",
-    "counter" reloads_total: "Configurations that all shards went over to on SIGHUP.",
+    "counter" reloads_total: "Configurations that the shard went over to on SIGHUP.",
     "counter" reloads_refused_total: "Reloads refused, of which the log says why.",
     "counter" panics_total: "Connections closed with 1011 because their handler panicked.",
 }

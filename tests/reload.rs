@@ -8,14 +8,14 @@ use harness::{Member, Setup, Socket};
 
 #[test]
 fn open_connections_go_by_the_new_rules_on_every_shard() {
-    for setup in Setup::each() {
+    for (workers, setup) in [1.0, 2.0].into_iter().zip(Setup::each()) {
         let setup = setup.rooms(&[["old", "authenticated", "authenticated"]]);
         let server = setup.start();
         let mut members: Vec<Member> = (0..8).map(|n| Member::enter(&server, &format!("u{n}"))).collect();
         assert_eq!(members[0].ask("join", "\"room\":\"new\"")["code"], "forbidden");
 
         server.reconfigure(&setup.rooms(&[["new", "authenticated", "authenticated"]]));
-        server.await_metric(RELOADS, 1.0);
+        server.await_metric(RELOADS, workers);
         for member in &mut members {
             member.join("new");
             assert_eq!(member.ask("join", "\"room\":\"old\"")["code"], "forbidden");
@@ -35,7 +35,7 @@ fn limits_and_keys_are_taken_over() {
         .set("limits.frame", "\"1KiB\"")
         .set("auth.hs256_secret", "\"another-secret-another-secret-another\"");
     server.reconfigure(&next);
-    server.await_metric(RELOADS, 1.0);
+    server.await_metric(RELOADS, 2.0);
 
     member.join("a");
     assert_eq!(member.ask("join", "\"room\":\"b\"")["code"], "too_many_rooms");
@@ -58,7 +58,7 @@ fn a_wrong_file_is_refused_with_every_complaint_and_changes_nothing() {
         .set("limits.fragments", "0")
         .set("websocket.path", "\"/other\"");
     server.reconfigure(&wrong);
-    server.await_metric(REFUSED, 1.0);
+    server.await_metric(REFUSED, 2.0);
 
     let log = server.log();
     assert!(log.contains("the reload is refused, and nothing has changed"), "{log}");
@@ -70,7 +70,7 @@ fn a_wrong_file_is_refused_with_every_complaint_and_changes_nothing() {
     Member::enter(&server, "ada").join("any");
 
     server.reconfigure(&setup);
-    server.await_metric(RELOADS, 1.0);
+    server.await_metric(RELOADS, 2.0);
     server.stop();
 }
 
@@ -100,7 +100,7 @@ fn messages_in_flight_are_not_lost_over_reloads() {
         for n in 0..200 {
             speaker.say(&format!(r#"{{"type":"broadcast","room":"room","payload":{}}}"#, round * 200 + n));
         }
-        server.await_metric(RELOADS, f64::from(round + 1));
+        server.await_metric(RELOADS, f64::from(2 * (round + 1)));
     }
     for n in 0..1000 {
         assert_eq!(listener.hear(), format!(r#"{{"type":"message","room":"room","payload":{n}}}"#));

@@ -34,6 +34,6 @@ fn summary(config: &Config) -> String {
         1 => "1 room rule".to_owned(),
         many => format!("{many} room rules"),
     };
-    let (admin, mode) = (config.admin.address, config.auth.mode);
+    let (admin, mode) = (&config.admin.address, config.auth.mode);
     format!("clients on {}, admin on {admin}, auth {mode}, {rooms}", addresses.join(" and "))
 }

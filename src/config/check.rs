@@ -3,12 +3,12 @@
 //! Judges values, and blames the key that was set. Opens no file but the secret's, by the way it was handed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::read::Reader;
 use super::value::show_size;
-use super::{Access, Mode, Pattern, RoomRule, Secret};
+use super::{Access, Address, Mode, Pattern, RoomRule, Secret};
 
 /// Adds every complaint there is to what `reader` has read, and brings the secret in from its file.
 pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
@@ -92,10 +92,10 @@ fn paths(reader: &mut Reader<'_>) {
 
 fn addresses(reader: &mut Reader<'_>) {
     const ADMIN: &str = "admin.address";
-    let admin = reader.draft.config.admin.address;
-    let listeners: Vec<SocketAddr> = reader.draft.config.listeners.iter().map(|it| it.address).collect();
+    let admin = reader.draft.config.admin.address.clone();
+    let listeners: Vec<Address> = reader.draft.config.listeners.iter().map(|it| it.address.clone()).collect();
     if reader.is_good(&[ADMIN, "admin.keys"])
-        && !admin.ip().to_canonical().is_loopback()
+        && matches!(admin, Address::Socket(admin) if !admin.ip().to_canonical().is_loopback())
         && reader.draft.config.admin.keys.is_empty()
     {
         reader.blame(&[ADMIN], "without admin.keys only a loopback address, such as 127.0.0.1:9091");
@@ -105,19 +105,21 @@ fn addresses(reader: &mut Reader<'_>) {
         if !reader.is_good(&[&path]) {
             continue;
         }
-        if reader.is_good(&[ADMIN]) && collide(*address, admin) {
+        if reader.is_good(&[ADMIN]) && collide(address, &admin) {
             reader
                 .blame(&[&path, ADMIN], &format!("listener {address} and admin {admin} cannot both listen"));
         }
-        let earlier = listeners[..at].iter().find(|earlier| collide(*address, **earlier));
+        let earlier = listeners[..at].iter().find(|earlier| collide(address, earlier));
         if let Some(earlier) = earlier {
             reader.blame(&[&path], &format!("listeners {earlier} and {address} cannot both listen"));
         }
     }
 }
 
-/// Whether two sockets cannot both listen: one port, and one address or all addresses of its family.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+/// Whether two cannot both listen: the same inherited sockets, or one port and one address or all addresses
+/// of its family.
+fn collide(a: &Address, b: &Address) -> bool {
+    let (Address::Socket(a), Address::Socket(b)) = (a, b) else { return a == b };
     let one_family =
         matches!((a.ip(), b.ip()), (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)));
     let wide = one_family && (a.ip().is_unspecified() || b.ip().is_unspecified());

@@ -5,6 +5,7 @@
 //! names, and does nothing else: it never looks at the clock, the network or the process's environment (the
 //! caller hands that in), and it never prints a secret.
 
+mod address;
 mod check;
 mod complaint;
 mod key;
@@ -20,10 +21,10 @@ mod tests;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+pub use address::Address;
 pub use complaint::Complaints;
 pub use manual::default_file;
 pub use network::Network;
@@ -58,8 +59,8 @@ pub struct Config {
 /// One public address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
-    /// Address to listen on; port 0 lets the kernel choose.
-    pub address: SocketAddr,
+    /// Where to listen.
+    pub address: Address,
 }
 
 /// The process as a whole.
@@ -78,8 +79,8 @@ pub struct Server {
 /// The listener for health, metrics and API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
-    /// Address to listen on; a loopback address unless there are keys.
-    pub address: SocketAddr,
+    /// Where to listen; a loopback address unless there are keys.
+    pub address: Address,
     /// Bearer keys of the API.
     pub keys: Vec<Secret>,
 }

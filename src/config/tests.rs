@@ -359,7 +359,7 @@ fn addresses_differ() {
         (
             "[[listener]]\naddress = \"localhost:80\"\n",
             "vestibule.toml:2: listener.address = \"localhost:80\": an address is IP:PORT, such as 0.0.0.0:8080 or \
-             [::]:8080",
+             [::]:8080, or systemd:NAME",
         ),
     ] {
         assert_eq!(complaints(text), told);

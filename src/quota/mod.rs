@@ -11,7 +11,10 @@ mod table;
 pub use addresses::{AddressKey, Addresses, Seat, TooMany};
 pub use rates::{Empty, Pace, Rate, Rates};
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// What the shards of a node know of one another.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Quota {
     /// Messages by address.
     pub senders: Rates,
     stopping: AtomicBool,
+    /// Shards that accept nobody any more.
+    closed: AtomicUsize,
 }
 
 /// One shard's load, on cache lines of its own.
@@ -45,6 +50,7 @@ impl Quota {
             users: Rates::new(keys, seed.rotate_left(21)),
             senders: Rates::new(keys, seed.rotate_left(42)),
             stopping: AtomicBool::new(false),
+            closed: AtomicUsize::new(0),
         }
     }
 
@@ -104,6 +110,16 @@ impl Quota {
         self.stopping.store(true, Relaxed);
     }
 
+    /// A shard accepts nobody any more: said once, when the last it accepted has its place.
+    pub fn close(&self) {
+        self.closed.fetch_add(1, Release);
+    }
+
+    /// Whether a shard holds no place, and none will be taken there: no shard accepts any more.
+    pub fn is_deserted(&self, shard: usize) -> bool {
+        self.closed.load(Acquire) == self.shards.len() && self.shards[shard].connections.load(Relaxed) == 0
+    }
+
     /// Whether the node is on its way out.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
@@ -153,6 +169,18 @@ mod tests {
         assert_eq!(quota.set_buffered(1, 80, 100), 30, "not below its share");
         assert_eq!(quota.set_buffered(0, 10, 100), 0);
         assert_eq!(quota.set_buffered(1, 95, 100), 5);
+    }
+
+    #[test]
+    fn a_shard_is_deserted_when_nobody_can_come_any_more() {
+        let quota = Quota::new(2, 1000, 1);
+        quota.close();
+        assert!(!quota.is_deserted(0), "the other shard may still place somebody here");
+        assert_eq!(quota.place(1, 10), Some(1));
+        quota.close();
+        assert!(quota.is_deserted(0) && !quota.is_deserted(1));
+        quota.leave(1);
+        assert!(quota.is_deserted(1));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn show(address: SocketAddr, env: Vec<(String, String)>) -> Result<(), NoDem
     let env = env.into_iter().filter(|(name, _)| !name.starts_with("VESTIBULE_AUTH__"));
     let mut config = crate::config::load(None, env.chain(own))?;
     let origins = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{}", address.port()));
-    config.listeners = vec![Listener { address }];
+    config.listeners = vec![Listener { address: address.into() }];
     config.auth.mode = Mode::Jwt;
     config.auth.hs256_secret = Some(Secret::new(key.as_bytes()));
     config.auth.allowed_origins = origins.to_vec();

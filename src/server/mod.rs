@@ -5,8 +5,10 @@
 mod accept;
 pub mod demo;
 mod descriptors;
+mod inherited;
 mod logs;
 mod reload;
+mod supervisor;
 mod worker;
 
 use std::io;
@@ -20,7 +22,7 @@ use signal_hook::iterator::Signals;
 use tracing::{info, warn};
 
 use crate::auth::jwt::NoVerifier;
-use crate::config::{self, Config};
+use crate::config::{self, Address, Config};
 use crate::mesh;
 use crate::metrics::Metrics;
 use crate::net::{self, Driver, EventBell, NoDriver};
@@ -28,6 +30,8 @@ use crate::quota::Quota;
 use crate::shard::{MESH_CAPACITY, Node};
 use crate::transport::{Door, Pages};
 
+use inherited::Inherited;
+pub use inherited::NotInherited;
 pub use logs::start as start_logs;
 pub use reload::Source;
 use reload::{Reloader, Terms};
@@ -52,6 +56,19 @@ pub enum Failed {
         /// What the kernel said.
         error: io::Error,
     },
+    /// The parent process did not pass the socket.
+    #[error("{key} = \"systemd:{name}\": {error}")]
+    Inherit {
+        /// The configuration's key.
+        key: &'static str,
+        /// The name asked for.
+        name: String,
+        /// What is wrong.
+        error: NotInherited,
+    },
+    /// Operators' listener is open to others, and there are no keys.
+    #[error("admin.address = \"{0}\": without admin.keys only a loopback address, and this one is {1}")]
+    Exposed(String, SocketAddr),
     /// No token could be judged with this key.
     #[error("auth: {0}")]
     NoVerifier(#[from] NoVerifier),
@@ -67,7 +84,9 @@ impl Failed {
     /// The exit code to end with: 78 where trying again will not help.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NoRing(_) | Self::NoVerifier(_) => crate::cli::EXIT_CONFIGURATION,
+            Self::NoRing(_) | Self::NoVerifier(_) | Self::Inherit { .. } | Self::Exposed(..) => {
+                crate::cli::EXIT_CONFIGURATION
+            }
             _ => crate::cli::EXIT_FAILED,
         }
     }
@@ -112,13 +131,17 @@ pub fn serve(
     let worker = Worker { config: config.clone(), terms, pages, node: node.clone(), listeners, cpus };
     let (driver, crew) = raise(&worker, &events, &inbox)?;
     info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
+    supervisor::feed_watchdog(node.clone())?;
     announce(&worker.listeners.public_addresses());
     let mut reloader = Reloader::new(source, config, crew.start());
     // Theirs are duplicates: with this one gone, the workers decide how long the port is open.
     drop(worker);
-    wait_for_the_end(&inbox, &mut reloader);
+    let status = format!("serving on {driver}");
+    supervisor::ready(&status);
+    wait_for_the_end(&inbox, &mut reloader, &status);
     let drain = reloader.running().server.drain;
     info!(connections = node.quota.connections(), drain_s = drain.as_secs_f64(), "stopping");
+    supervisor::stopping(drain + DRAIN_MARGIN);
     node.quota.stop();
     see_everybody_out(&inbox, workers, drain)
 }
@@ -131,12 +154,26 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     fn bind(config: &Config) -> Result<Listeners, Failed> {
+        let mut inherited = Inherited::from_environment();
         let mut sockets = Vec::new();
         let public =
-            config.listeners.iter().map(|listener| (Door::Public, "listener.address", listener.address));
-        for (door, key, address) in public.chain([(Door::Admin, "admin.address", config.admin.address)]) {
-            let socket = net::bind(address, BACKLOG).map_err(|error| Failed::Bind { key, address, error })?;
-            sockets.push((door, socket));
+            config.listeners.iter().map(|listener| (Door::Public, "listener.address", &listener.address));
+        for (door, key, address) in public.chain([(Door::Admin, "admin.address", &config.admin.address)]) {
+            let opened = match address {
+                Address::Socket(address) => {
+                    let bound = net::bind(*address, BACKLOG);
+                    vec![bound.map_err(|error| Failed::Bind { key, address: *address, error })?]
+                }
+                Address::Inherited(name) => inherited.take(name).map_err(|error| Failed::Inherit {
+                    key,
+                    name: name.to_string(),
+                    error,
+                })?,
+            };
+            if door == Door::Admin && config.admin.keys.is_empty() {
+                refuse_exposed(address, &opened)?;
+            }
+            sockets.extend(opened.into_iter().map(|socket| (door, socket)));
         }
         Ok(Listeners { sockets })
     }
@@ -145,6 +182,17 @@ impl Listeners {
         let public = self.sockets.iter().filter(|(door, _)| *door == Door::Public);
         public.filter_map(|(_, socket)| socket.local_addr().ok()).collect()
     }
+}
+
+/// An inherited socket's address is only known now.
+fn refuse_exposed(address: &Address, sockets: &[TcpListener]) -> Result<(), Failed> {
+    for socket in sockets {
+        let local = socket.local_addr()?;
+        if !local.ip().to_canonical().is_loopback() {
+            return Err(Failed::Exposed(address.to_string(), local));
+        }
+    }
+    Ok(())
 }
 
 fn new_node(workers: usize, connections: usize) -> io::Result<Arc<Node>> {
@@ -222,11 +270,16 @@ fn watch_signals(events: Sender<Event>) -> io::Result<()> {
 }
 
 /// Reloads when told to, until told to stop.
-fn wait_for_the_end(inbox: &Receiver<Event>, reloader: &mut Reloader) {
+fn wait_for_the_end(inbox: &Receiver<Event>, reloader: &mut Reloader, status: &str) {
     while let Ok(event) = inbox.recv() {
         let goes_on = match event {
             Event::Signal => false,
-            Event::Reload => reloader.reload(inbox),
+            Event::Reload => {
+                supervisor::reloading();
+                let goes_on = reloader.reload(inbox);
+                supervisor::ready(status);
+                goes_on
+            }
             _ => true,
         };
         if !goes_on {

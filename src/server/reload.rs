@@ -148,8 +148,6 @@ pub(super) async fn obey(
     let mut prepared = None;
     loop {
         sleep(LOOK_EVERY).await;
-        // The node is counted for by its first shard.
-        let count = u64::from(shard.index() == 0);
         while let Ok(order) = orders.try_recv() {
             match order {
                 Order::Prepare(terms) => {
@@ -160,12 +158,12 @@ pub(super) async fn obey(
                     if let Some(terms) = prepared.take() {
                         services.replace(terms.settings);
                         shard.set_limits(terms.limits);
-                        shard.metrics().reloads_total.add(count);
+                        shard.metrics().reloads_total.add(1);
                     }
                 }
                 Order::Abandon => {
                     prepared = None;
-                    shard.metrics().reloads_refused_total.add(count);
+                    shard.metrics().reloads_refused_total.add(1);
                 }
             }
         }
@@ -181,7 +179,7 @@ fn keep_what_is_fixed(config: &mut Config, running: &Config) -> Vec<&'static str
     keep("server.workers", config.server.workers != running.server.workers);
     keep("server.driver", config.server.driver != running.server.driver);
     config.listeners.clone_from(&running.listeners);
-    config.admin.address = running.admin.address;
+    config.admin.address.clone_from(&running.admin.address);
     config.server.workers = running.server.workers;
     config.server.driver = running.server.driver;
     kept

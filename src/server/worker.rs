@@ -156,19 +156,20 @@ async fn serve(kit: Kit) -> io::Result<()> {
     let mut accepting = Vec::new();
     for (door, socket) in listeners.sockets {
         let listener = Rc::new(Listener::from_std(socket)?);
-        accepting.push(listener.clone());
-        match door {
-            Door::Public => {
-                drop(net::spawn(accept::accept_public(shard.clone(), services.clone(), listener)))
-            }
-            Door::Admin => drop(net::spawn(accept::accept_admin(shard.clone(), services.clone(), listener))),
-        }
+        let (shard, services, open) = (shard.clone(), services.clone(), listener.clone());
+        let task = match door {
+            Door::Public => net::spawn(accept::accept_public(shard, services, open)),
+            Door::Admin => net::spawn(accept::accept_admin(shard, services, open)),
+        };
+        accepting.push((listener, task));
     }
     shard.stopped().await;
-    for listener in &accepting {
-        listener.stop();
+    accepting.iter().for_each(|(listener, _)| listener.stop());
+    for (_, task) in accepting {
+        // The last that was accepted has its place before it ends.
+        task.await;
     }
-    drop(accepting);
+    shard.node().quota.close();
     shard.emptied().await;
     let _ = events.send(Event::Emptied);
     // The process ends when all shards are empty; until then this one still has rooms' homes to keep.

@@ -66,7 +66,8 @@ impl Shard {
                 drain.departing.push_back((fence, share));
             }
         }
-        if self.sockets.borrow().is_empty() {
+        // A socket on its way here from another core has its place already.
+        if self.node.quota.is_deserted(self.index) {
             self.emptied.notify();
         }
     }
@@ -75,13 +76,14 @@ impl Shard {
         let connections: Vec<ConnectionKey> = self.hub.borrow().connections().collect();
         let seed = u64::from(self.tick.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.index as u64;
         *self.drain.borrow_mut() = Some(Drain::new(connections, self.limits.get().drain, seed));
-        // Who is still at the door is not let in.
+        // Who is still at the door may say what it came for, and is answered.
+        let grace = self.limits.get().drain.min(DOOR_WITHIN);
         let waiting: Vec<_> = {
             let sockets = self.sockets.borrow();
             sockets.iter().filter(|(_, entry)| entry.connection.is_none()).map(|(key, _)| key).collect()
         };
         for socket in waiting {
-            self.cut(socket, Shutdown::Read);
+            self.set_deadline(socket, grace, Shutdown::Read);
         }
         self.stopped.notify();
     }
@@ -109,6 +111,9 @@ const PACE: Duration = Duration::from_millis(20);
 /// The hint's bounds, in milliseconds.
 const RETRY_MS_MIN: u64 = 500;
 const RETRY_MS_MAX: u64 = 5000;
+/// How long a socket that has not asked for anything yet is waited for: whoever was accepted in the last
+/// moment has its request under way, and to close before that would reset it.
+const DOOR_WITHIN: Duration = Duration::from_secs(1);
 /// However short the window: a peer gets this long to take its goodbye.
 const GOODBYE_WITHIN_MIN: Duration = Duration::from_secs(2);
 

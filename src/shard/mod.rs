@@ -299,6 +299,7 @@ impl Shard {
         let elapsed = self.node.elapsed().as_millis() / TICK.as_millis();
         let tick = Tick::try_from(elapsed).unwrap_or(Tick::MAX);
         self.tick.set(tick);
+        self.metrics().ticks_total.add(1);
         self.expire(tick);
         if self.node.quota.is_stopping() {
             self.drain_tick();

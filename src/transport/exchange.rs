@@ -128,10 +128,11 @@ impl Exchange<'_> {
                 Ok(Decoded::Incomplete { .. }) => (),
                 Err(error) => return Read::Refused(error),
             }
-            let readable = self.socket.readable().await;
-            if self.socket.is_expired() {
-                return if self.buffer.is_empty() { Read::Gone } else { Read::Late };
+            if self.socket.is_expired() && !self.buffer.is_empty() {
+                return Read::Late;
             }
+            let readable = self.socket.readable().await;
+            // What had arrived when the deadline passed is looked at still.
             let buffer = &mut self.buffer;
             let read = readable.and_then(|()| {
                 self.socket.read(|bytes| {
@@ -139,8 +140,10 @@ impl Exchange<'_> {
                     bytes.len()
                 })
             });
-            if matches!(read, Ok(Some(0)) | Err(_)) {
-                return Read::Gone;
+            match read {
+                Ok(Some(0)) if self.socket.is_expired() && !self.buffer.is_empty() => return Read::Late,
+                Ok(Some(0)) | Err(_) => return Read::Gone,
+                Ok(Some(_) | None) => (),
             }
         }
     }

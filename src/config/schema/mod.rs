@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, Mode, Pattern, Refuse, RoomRule,
-    Server, WebSocket,
+    Access, Address, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, Mode, Pattern, Refuse,
+    RoomRule, Server, WebSocket,
 };
 
 /// A section of the file.
@@ -102,7 +102,7 @@ impl Draft {
                 drain: Duration::ZERO,
                 trusted_proxies: Vec::new(),
             },
-            admin: Admin { address, keys: Vec::new() },
+            admin: Admin { address: address.into(), keys: Vec::new() },
             auth: Auth {
                 mode: Mode::Jwt,
                 hs256_secret: None,
@@ -144,7 +144,7 @@ pub(super) trait Item: Sized + 'static {
 
 impl Item for Listener {
     fn blank(keys: &[Key<Self>]) -> Self {
-        let mut listener = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
+        let mut listener = Self { address: Address::Socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) };
         keys.iter().for_each(|key| key.set_default(&mut listener));
         listener
     }

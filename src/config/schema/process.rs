@@ -12,7 +12,7 @@ pub(super) const LISTENER: Section = Section {
         name: "address",
         kind: Kind::Text(ADDRESS_FORM, |it, text| store(&mut it.address, text.parse().ok())),
         default: "\"0.0.0.0:8080\"",
-        help: "IP and port; port 0 lets the kernel choose one.",
+        help: "IP and port; port 0 lets the kernel choose one. \"systemd:NAME\": the sockets that systemd passes under that name.",
         past: "",
     }]),
     example: "",
@@ -75,7 +75,7 @@ pub(super) const ADMIN: Section = Section {
             name: "address",
             kind: Kind::Text(ADDRESS_FORM, |it, text| store(&mut it.config.admin.address, text.parse().ok())),
             default: "\"127.0.0.1:9091\"",
-            help: "IP and port. Other than a loopback address only with keys.",
+            help: "As that of a listener. Other than a loopback address only with keys.",
             past: "",
         },
         Key {
@@ -98,6 +98,6 @@ pub(super) const ADMIN: Section = Section {
     example: "",
 };
 
-const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
+const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or systemd:NAME";
 const NETWORK_FORM: &str = "a network is IP or IP/PREFIX, without bits behind the prefix, such as 10.0.0.0/8";
 const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";
