@@ -1,7 +1,8 @@
-//! JSON Web Tokens signed with HS256 (RFC 7519, RFC 7515): verifying them, and minting them for trials.
+//! JSON Web Tokens (RFC 7519, RFC 7515): verifying them, and minting them for trials.
 //!
-//! Algorithm and key come from the configuration alone: of the header only `alg` and `crit` are read, so that no
-//! `kid`, `jwk`, `jku` or `x5u` has a say. A claim that is there and wrong refuses the token; it is never taken as
+//! Algorithms and keys come from the configuration alone. Of the header `alg` and `kid` choose among these, `crit`
+//! is refused, and no `jwk`, `jku`, `x5u` or `x5c` has a say. A key is for one algorithm, so that none can be taken
+//! for another's. A claim that is there and wrong refuses the token; it is never taken as
 //! absent. The crate jsonwebtoken does the cryptography; its own checks of claims ask the system's clock and pass
 //! over what they do not know, so the claims are judged here.
 
@@ -16,27 +17,40 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::auth::{Identity, TokenError};
-use crate::config::{self, Pattern};
+use crate::config::{self, Algorithm, Pattern, PublicKey};
 
-/// Checks tokens against the configured key. Built once; may be shared between threads.
+/// Checks tokens against the configured keys. Built once; may be shared between threads.
 #[derive(Debug)]
 pub struct Verifier {
+    keys: Vec<Key>,
+    audience: Option<Box<str>>,
+    issuer: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+struct Key {
+    /// Its name, if it came with one.
+    kid: Option<Box<str>>,
+    algorithm: Algorithm,
     key: DecodingKey,
 }
 
 impl Verifier {
-    /// A verifier for the key of `auth`.
+    /// A verifier for the keys of `auth` whose algorithms it allows.
     ///
     /// # Errors
     ///
-    /// If `auth` has no key, or does not allow the one algorithm there is.
+    /// If there is no such key.
     pub fn new(auth: &config::Auth) -> Result<Self, NoVerifier> {
-        if !auth.algorithms.contains(&config::Algorithm::Hs256) {
-            return Err(NoVerifier::Algorithm);
+        let secret = auth.hs256_secret.iter().map(config::Secret::as_bytes);
+        let secret = secret.filter(|secret| !secret.is_empty()).map(Key::of_secret);
+        let keys = secret.chain(auth.public_keys.iter().filter_map(Key::of_public));
+        let keys: Vec<Key> = keys.filter(|key| auth.algorithms.contains(&key.algorithm)).collect();
+        let text = |text: &Option<String>| text.as_deref().map(Box::from);
+        if keys.is_empty() {
+            return Err(NoVerifier);
         }
-        let secret = auth.hs256_secret.as_ref().map(config::Secret::as_bytes);
-        let secret = secret.filter(|secret| !secret.is_empty()).ok_or(NoVerifier::Secret)?;
-        Ok(Self { key: DecodingKey::from_secret(secret) })
+        Ok(Self { keys, audience: text(&auth.audience), issuer: text(&auth.issuer) })
     }
 
     /// Whose token this is, at `now_s`, Unix time in seconds.
@@ -44,8 +58,9 @@ impl Verifier {
     /// `exp` (required) has no leeway: the token holds while `now_s` is before it (RFC 7519 section 4.1.4). `nbf`
     /// may lie up to [`NBF_LEEWAY_S`] ahead, since the clock of whoever minted the token may. Both are numbers, and a
     /// fraction counts as the next whole second. `sub` (required) is 1 to 256 bytes without control characters,
-    /// `rooms` an array of at most 256 patterns. A claim of these that stands twice refuses the token; other claims
-    /// are not looked at.
+    /// `rooms` an array of at most 256 patterns, `iss` a text, `aud` a text or an array of texts; the values of the
+    /// last two count only where the configuration asks for one. A claim of these that stands twice refuses the
+    /// token; other claims are not looked at.
     ///
     /// # Errors
     ///
@@ -59,38 +74,125 @@ impl Verifier {
         let (header, claims) = message.split_once('.').ok_or(TokenError::Malformed)?;
         let header = decode(header)?;
         let header: Header<'_> = parse(&header)?;
-        if header.alg != ALGORITHM {
-            return Err(TokenError::Algorithm);
+        let key = self.key_for(&header)?;
+        // The algorithm is the key's, not taken from the header that was just compared with it.
+        match crypto::verify(signature, message.as_bytes(), &key.key, key.on_the_wire()) {
+            Ok(true) => self.identity(parse(&decode(claims)?)?, now_s),
+            Ok(false) | Err(_) => Err(TokenError::Signature),
         }
+    }
+
+    /// The one key that a header may mean: of its algorithm, and of its name if it has one. What remains open is
+    /// not tried in turn: a token that could be anybody's is nobody's.
+    fn key_for(&self, header: &Header<'_>) -> Result<&Key, TokenError> {
+        let fitting = || self.keys.iter().filter(|key| key.algorithm.as_str() == header.alg);
+        fitting().next().ok_or(TokenError::Algorithm)?;
         if header.crit.is_some() {
             return Err(TokenError::Critical);
         }
-        // The algorithm is named here, not taken from the header that was just compared with it.
-        match crypto::verify(signature, message.as_bytes(), &self.key, jsonwebtoken::Algorithm::HS256) {
-            Ok(true) => parse::<Claims>(&decode(claims)?)?.identity(now_s),
-            Ok(false) | Err(_) => Err(TokenError::Signature),
+        let kid = match &header.kid {
+            None => None,
+            Some(Value::String(kid)) => Some(kid.as_str()),
+            Some(_) => return Err(TokenError::Malformed),
+        };
+        if let Some(named) = fitting().find(|key| kid.is_some() && key.kid.as_deref() == kid) {
+            return Ok(named);
+        }
+        // A key without a name, such as a secret's or a PEM's, is meant by any.
+        let mut meant = fitting().filter(|key| kid.is_none() || key.kid.is_none());
+        meant.next().filter(|_| meant.next().is_none()).ok_or(TokenError::Key)
+    }
+
+    fn identity(&self, claims: Claims, now_s: u64) -> Result<Identity, TokenError> {
+        let Claims { sub, exp, nbf, iss, aud, rooms } = claims;
+        let sub = sub.ok_or(TokenError::Missing("sub"))?;
+        let exp = exp.ok_or(TokenError::Missing("exp"))?;
+        if self.issuer.is_some() && iss.is_none() {
+            return Err(TokenError::Missing("iss"));
+        }
+        if self.audience.is_some() && aud.is_none() {
+            return Err(TokenError::Missing("aud"));
+        }
+        let user = user(&sub).ok_or(TokenError::Claim("sub"))?;
+        let expires_s = seconds(&exp).ok_or(TokenError::Claim("exp"))?;
+        let begins_s = nbf.map_or(Some(0), |nbf| seconds(&nbf)).ok_or(TokenError::Claim("nbf"))?;
+        let issuer = iss.as_ref().map_or(Some(""), Value::as_str).ok_or(TokenError::Claim("iss"))?;
+        let audience = aud.as_ref().map_or(Some(Vec::new()), texts).ok_or(TokenError::Claim("aud"))?;
+        let rooms = rooms.map_or(Some(Box::default()), |rooms| patterns(&rooms));
+        let rooms = rooms.ok_or(TokenError::Claim("rooms"))?;
+        if self.issuer.as_deref().is_some_and(|asked| asked != issuer) {
+            return Err(TokenError::Issuer);
+        }
+        if self.audience.as_deref().is_some_and(|asked| !audience.contains(&asked)) {
+            return Err(TokenError::Audience);
+        }
+        if expires_s <= now_s {
+            return Err(TokenError::Expired);
+        }
+        if begins_s > now_s.saturating_add(NBF_LEEWAY_S) {
+            return Err(TokenError::Early);
+        }
+        let expires_s = Some(expires_s.min(EXPIRES_MAX_S));
+        Ok(Identity { user: user.into(), rooms, expires_s, authenticated: true })
+    }
+}
+
+impl Key {
+    fn of_secret(secret: &[u8]) -> Self {
+        Self { kid: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret) }
+    }
+
+    /// The bytes of a public key are never a secret's: its algorithm decides what they are read as.
+    fn of_public(public: &PublicKey) -> Option<Self> {
+        let algorithm = public.algorithm();
+        let key = match algorithm {
+            Algorithm::Hs256 => return None,
+            Algorithm::Rs256 => DecodingKey::from_rsa_der(public.der()),
+            Algorithm::Es256 => DecodingKey::from_ec_der(public.der()),
+            Algorithm::EdDsa => DecodingKey::from_ed_der(public.der()),
+        };
+        Some(Self { kid: public.kid().map(Box::from), algorithm, key })
+    }
+
+    fn on_the_wire(&self) -> jsonwebtoken::Algorithm {
+        match self.algorithm {
+            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         }
     }
 }
 
 /// Why there is no verifier: a mistake of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NoVerifier {
-    /// There is no key to verify with.
-    #[error("auth.hs256_secret is not set")]
-    Secret,
-    /// HS256 is the only algorithm there is.
-    #[error("auth.algorithms does not allow HS256")]
-    Algorithm,
+#[error("there is no key for any of auth.algorithms")]
+pub struct NoVerifier;
+
+/// The claims of a token that is minted here.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Minted<'a> {
+    /// The user.
+    pub sub: &'a str,
+    /// When it expires, Unix time in seconds.
+    pub exp: u64,
+    /// The rooms it lists.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub rooms: &'a [String],
+    /// Whom it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aud: Option<&'a str>,
+    /// Who says that it issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<&'a str>,
 }
 
-/// A token for `user` that lists `rooms`, if there are any, and holds until `expires_s`, Unix time in seconds.
+/// A token with these claims, signed with HS256.
 ///
 /// Takes what it is given: [`Verifier::verify`] judges, not this.
-pub fn mint(secret: &[u8], user: &str, rooms: &[String], expires_s: u64) -> String {
+pub fn mint(secret: &[u8], claims: &Minted<'_>) -> String {
     let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-    let claims = Minted { sub: user, exp: expires_s, rooms };
-    jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret))
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_secret(secret))
         .expect("plain claims have a JSON form, and HMAC takes a key of any length")
 }
 
@@ -101,6 +203,8 @@ struct Header<'a> {
     alg: Cow<'a, str>,
     #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "present")]
+    kid: Option<Value>,
 }
 
 /// The claims that count here, of whatever type they are.
@@ -113,35 +217,11 @@ struct Claims {
     #[serde(default, deserialize_with = "present")]
     nbf: Option<Value>,
     #[serde(default, deserialize_with = "present")]
+    iss: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
     rooms: Option<Value>,
-}
-
-impl Claims {
-    fn identity(self, now_s: u64) -> Result<Identity, TokenError> {
-        let sub = self.sub.ok_or(TokenError::Missing("sub"))?;
-        let exp = self.exp.ok_or(TokenError::Missing("exp"))?;
-        let user = user(&sub).ok_or(TokenError::Claim("sub"))?;
-        let expires_s = seconds(&exp).ok_or(TokenError::Claim("exp"))?;
-        let begins_s = self.nbf.map_or(Some(0), |nbf| seconds(&nbf)).ok_or(TokenError::Claim("nbf"))?;
-        let rooms = self.rooms.map_or(Some(Box::default()), |rooms| patterns(&rooms));
-        let rooms = rooms.ok_or(TokenError::Claim("rooms"))?;
-        if expires_s <= now_s {
-            return Err(TokenError::Expired);
-        }
-        if begins_s > now_s.saturating_add(NBF_LEEWAY_S) {
-            return Err(TokenError::Early);
-        }
-        let expires_s = Some(expires_s.min(EXPIRES_MAX_S));
-        Ok(Identity { user: user.into(), rooms, expires_s, authenticated: true })
-    }
-}
-
-#[derive(Serialize)]
-struct Minted<'a> {
-    sub: &'a str,
-    exp: u64,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    rooms: &'a [String],
 }
 
 /// A value that is there, `null` too: serde alone takes that for an absent one.
@@ -173,6 +253,15 @@ fn seconds(claim: &Value) -> Option<u64> {
     claim.as_u64().or_else(|| claim.as_f64().map(|seconds| seconds.ceil() as u64))
 }
 
+/// A text, or an array of texts (RFC 7519 section 4.1.3).
+fn texts(claim: &Value) -> Option<Vec<&str>> {
+    match claim {
+        Value::String(text) => Some(vec![text]),
+        Value::Array(texts) => texts.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
 fn patterns(claim: &Value) -> Option<Box<[Pattern]>> {
     let rooms = claim.as_array().filter(|rooms| rooms.len() <= ROOMS_MAX)?;
     rooms.iter().map(|room| Pattern::parse(room.as_str()?).ok()).collect()
@@ -188,7 +277,6 @@ const EXPIRES_MAX_S: u64 = 253_402_300_799;
 const USER_BYTES_MAX: usize = 256;
 /// Patterns that a token may list: each is kept as long as its connection lasts.
 const ROOMS_MAX: usize = 256;
-const ALGORITHM: &str = "HS256";
 
 #[cfg(test)]
 mod tests;

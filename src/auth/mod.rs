@@ -1,7 +1,7 @@
 //! Who a peer is, and what that lets it do: its token, its origin, the rules of rooms.
 //!
 //! Pure: time comes as an argument, and nothing here does I/O, logs, or keeps a token. Where a token may stand,
-//! in what order, is `token`; other kinds of token than HS256 come beside `jwt`.
+//! in what order, is `token`; whether it is good, `jwt`.
 
 pub mod jwt;
 pub mod origin;
@@ -39,24 +39,30 @@ impl Identity {
 /// Why a peer has no identity. None of these tells anything of the token beyond the name of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// Two headers or two parameters bear a token, or header and query bear different ones.
+    /// One place bears a token twice, or two places bear different ones.
     #[error("more than one token was sent")]
     Several,
     /// A place for a token holds none that can be read: no text behind `Bearer`, a bad percent escape.
     #[error("the token cannot be read where it stands")]
     Unreadable,
+    /// A cookie bears the token, and the request has no `Origin`: any page could have caused it.
+    #[error("a token in a cookie needs an Origin of auth.allowed_origins")]
+    NoOrigin,
     /// More than 8 KiB.
     #[error("the token is longer than {} bytes", jwt::TOKEN_BYTES_MAX)]
     TooLong,
     /// Not three parts, or a part is not base64url of a JSON object in which each name that counts stands once.
     #[error("the token is no JWT")]
     Malformed,
-    /// The header's algorithm is not the configured one.
-    #[error("the token is not signed with HS256")]
+    /// There is no configured key of the header's algorithm.
+    #[error("the token's algorithm is not one of auth.algorithms")]
     Algorithm,
     /// The header lists extensions that must be understood (RFC 7515 section 4.1.11); none is.
     #[error("the token needs an extension that is not known here")]
     Critical,
+    /// No configured key has the header's `kid`; or it has none, and several keys have its algorithm.
+    #[error("the token does not name a key that is known here")]
+    Key,
     /// Not signed with the configured key.
     #[error("the token's signature is wrong")]
     Signature,
@@ -66,6 +72,12 @@ pub enum TokenError {
     /// A claim has another type than it must have, or a value that it cannot have.
     #[error("the token's claim \"{0}\" is not what it must be")]
     Claim(&'static str),
+    /// `iss` is not `auth.issuer`.
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// `aud` is not, or does not hold, `auth.audience`.
+    #[error("the token is for another audience")]
+    Audience,
     /// `exp` has come. The peer comes back with a fresh token.
     #[error("the token has expired")]
     Expired,

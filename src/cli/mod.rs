@@ -137,14 +137,18 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::auth::jwt::Minted;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
     }
 
     fn answer(line: &str, env: &[(&str, &str)]) -> Result<String, Failure> {
-        let mint: Mint =
-            |secret, user, rooms, expires_s| format!("{}|{user}|{rooms:?}|{expires_s}", secret.len());
+        let mint: Mint = |secret, claims| {
+            let Minted { sub, exp, rooms, aud, iss } = claims;
+            let meant = [aud, iss].map(|claim| claim.map(|text| format!("|{text}")).unwrap_or_default());
+            format!("{}|{sub}|{rooms:?}|{exp}{}", secret.len(), meant.concat())
+        };
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         match parse(line).expect(line).answer(env, 1_000_000, mint)? {
             Asked::Print(text) => Ok(text),
@@ -251,6 +255,22 @@ mod tests {
         assert_eq!(text, "32|ada|[\"chat:*\", \"lobby\"]|1007200");
         let text = answer("vestibule token --user ada", &[SECRET]).expect("a token");
         assert_eq!(text, "32|ada|[]|1003600");
+    }
+
+    #[test]
+    fn a_token_is_minted_for_the_audience_and_issuer_that_are_asked_for() {
+        let asked = [("VESTIBULE_AUTH__AUDIENCE", "edge"), ("VESTIBULE_AUTH__ISSUER", "https://id.example")];
+        let text = answer("vestibule token --user ada", &[SECRET, asked[0], asked[1]]).expect("a token");
+        assert_eq!(text, "32|ada|[]|1003600|edge|https://id.example");
+    }
+
+    #[test]
+    fn a_public_key_mints_nothing() {
+        let key = include_str!("../config/tests/keys/ed25519.pem");
+        let public = [("VESTIBULE_AUTH__PUBLIC_KEY", key), ("VESTIBULE_AUTH__ALGORITHMS", "['EdDSA']")];
+        let failure = answer("vestibule token --user ada", &public).expect_err("nothing to sign with");
+        assert_eq!(failure.exit_code(), 1);
+        assert!(failure.to_string().contains("public keys only"), "{failure}");
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::auth::jwt::Minted;
 use crate::config::{self, Pattern};
 
 use super::Failure;
 
-/// Signs a token: key, user, the rooms it lists, and when it expires in Unix seconds.
-pub type Mint = fn(secret: &[u8], user: &str, rooms: &[String], expires_s: u64) -> String;
+/// Signs a token.
+pub type Mint = fn(secret: &[u8], claims: &Minted<'_>) -> String;
 
 /// `vestibule token`.
 #[derive(Debug, Clone, Args)]
@@ -38,12 +39,19 @@ impl Token {
         now_s: u64,
         mint: Mint,
     ) -> Result<String, Failure> {
-        let config = config::load(self.config.as_deref(), env)?;
-        let Some(secret) = config.auth.hs256_secret else {
-            return Err(Failure::Command(NO_KEY.to_owned()));
+        let auth = config::load(self.config.as_deref(), env)?.auth;
+        let Some(secret) = &auth.hs256_secret else {
+            let only_public = !auth.public_keys.is_empty();
+            return Err(Failure::Command(if only_public { ONLY_PUBLIC } else { NO_KEY }.to_owned()));
         };
-        let expires_s = now_s.saturating_add(self.ttl.as_secs());
-        Ok(mint(secret.as_bytes(), &self.user, &self.rooms, expires_s))
+        let claims = Minted {
+            sub: &self.user,
+            exp: now_s.saturating_add(self.ttl.as_secs()),
+            rooms: &self.rooms,
+            aud: auth.audience.as_deref(),
+            iss: auth.issuer.as_deref(),
+        };
+        Ok(mint(secret.as_bytes(), &claims))
     }
 }
 
@@ -62,6 +70,8 @@ fn ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
+const ONLY_PUBLIC: &str = "no key to sign with: the configuration has public keys only, with which tokens are verified; \
+    mint this one where the private key is";
 const NO_KEY: &str = "no key to sign with: the configuration sets no auth.hs256_secret";
 const TTL_MIN: Duration = Duration::from_secs(1);
 /// A year, as nobody revokes a token that is forgotten.

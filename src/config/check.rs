@@ -1,6 +1,8 @@
 //! What ties keys together: the complaints that no key alone deserves.
 //!
-//! Judges values, and blames the key that was set. Opens no file but the secret's, by the way it was handed.
+//! Judges values, and blames the key that was set. Opens no file but those of keys, by the way it was handed.
+
+mod auth;
 
 use std::io;
 use std::net::IpAddr;
@@ -8,59 +10,15 @@ use std::path::Path;
 
 use super::read::Reader;
 use super::value::show_size;
-use super::{Access, Address, Mode, Pattern, RoomRule, Secret};
+use super::{Access, Address, Mode, Pattern, RoomRule};
 
-/// Adds every complaint there is to what `reader` has read, and brings the secret in from its file.
+/// Adds every complaint there is to what `reader` has read, and brings the keys in from their files.
 pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
-    secret(reader, open);
-    algorithms(reader);
+    auth::check(reader, open);
     sizes(reader);
     paths(reader);
     addresses(reader);
     rooms(reader);
-}
-
-fn secret(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
-    const INLINE: &str = "auth.hs256_secret";
-    const FILE: &str = "auth.hs256_secret_file";
-    if !reader.is_good(&[INLINE, FILE, "auth.mode"]) {
-        return;
-    }
-    let file = std::mem::take(&mut reader.draft.hs256_secret_file);
-    let mut place = INLINE;
-    if !file.is_empty() {
-        if reader.draft.config.auth.hs256_secret.is_some() {
-            return reader.blame(&[FILE], "auth.hs256_secret is set too; leave one of them empty");
-        }
-        match open(Path::new(&file)) {
-            Ok(bytes) => reader.draft.config.auth.hs256_secret = Some(Secret::new(&bytes)),
-            Err(error) => return reader.blame(&[FILE], &format!("cannot be read: {error}")),
-        }
-        place = FILE;
-    }
-    match &reader.draft.config.auth.hs256_secret {
-        Some(secret) if secret.as_bytes().len() < SECRET_BYTES_MIN => {
-            let len = secret.as_bytes().len();
-            let text =
-                format!("it has {len} bytes, and HS256 needs {SECRET_BYTES_MIN} at least; {SECRET_RECIPE}");
-            reader.blame(&[place], &text);
-        }
-        None if reader.draft.config.auth.mode == Mode::Jwt => {
-            let text = format!(
-                "auth.mode = \"jwt\" needs the key that tokens are signed with: set it, or {FILE}, or the variable \
-                 VESTIBULE_AUTH__HS256_SECRET; {SECRET_RECIPE}"
-            );
-            reader.blame(&[INLINE], &text);
-        }
-        _ => {}
-    }
-}
-
-fn algorithms(reader: &mut Reader<'_>) {
-    const ALGORITHMS: &str = "auth.algorithms";
-    if reader.is_good(&[ALGORITHMS]) && reader.draft.config.auth.algorithms.is_empty() {
-        reader.blame(&[ALGORITHMS], "without an algorithm no token can be good");
-    }
 }
 
 fn sizes(reader: &mut Reader<'_>) {
@@ -153,7 +111,3 @@ fn rooms(reader: &mut Reader<'_>) {
         }
     }
 }
-
-/// Bytes of an HS256 key, at least: as many as the hash has (RFC 7518 section 3.2).
-const SECRET_BYTES_MIN: usize = 32;
-const SECRET_RECIPE: &str = "make one with: openssl rand -base64 48";

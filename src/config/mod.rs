@@ -8,10 +8,12 @@
 mod address;
 mod check;
 mod complaint;
+mod jwks;
 mod key;
 mod manual;
 mod network;
 mod pattern;
+mod public_key;
 mod read;
 mod schema;
 mod value;
@@ -29,6 +31,7 @@ pub use complaint::Complaints;
 pub use manual::default_file;
 pub use network::Network;
 pub use pattern::{BadPattern, Pattern};
+pub use public_key::PublicKey;
 pub use value::{Access, Algorithm, Driver, Mode, Refuse, Secret};
 pub(crate) use value::{parse_duration, show_duration};
 
@@ -90,10 +93,19 @@ pub struct Admin {
 pub struct Auth {
     /// How identity is established.
     pub mode: Mode,
-    /// Key of HS256, at least 32 bytes; always there where `mode` is [`Mode::Jwt`] and the value came from [`load`].
+    /// Key of HS256, at least 32 bytes. Where `mode` is [`Mode::Jwt`] and the value came from [`load`], there is
+    /// a key for each of `algorithms`.
     pub hs256_secret: Option<Secret>,
+    /// Keys of the other algorithms, of a PEM text or a JWKS; some of them perhaps of an algorithm that is not allowed.
+    pub public_keys: Vec<PublicKey>,
     /// Signature algorithms a token may bear.
     pub algorithms: Vec<Algorithm>,
+    /// Whom a token must be for, if that is asked.
+    pub audience: Option<String>,
+    /// Who must have issued a token, if that is asked.
+    pub issuer: Option<String>,
+    /// Name of the cookie that may bear a token, if one may.
+    pub cookie: Option<String>,
     /// Origins of browser pages that may connect: `scheme://host[:port]` in lower case, compared exactly.
     pub allowed_origins: Vec<String>,
     /// How a client without identity is turned away.
@@ -237,7 +249,7 @@ impl Default for WebSocket {
     }
 }
 
-/// The secret in the file `path`, without the line end that editors and `echo` leave.
+/// The key in the file `path`, without the line end that editors and `echo` leave.
 fn secret_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = bytes_of(path, SECRET_BYTES_MAX)?;
     if bytes.last() == Some(&b'\n') {
@@ -262,5 +274,5 @@ fn bytes_of(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 
 /// Bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// Bytes of a secret's file.
+/// Bytes of a key's file.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;

@@ -94,6 +94,12 @@ words! {
     Algorithm {
         /// HMAC with SHA-256 (RFC 7518 section 3.2).
         Hs256 = "HS256",
+        /// RSA PKCS #1 v1.5 with SHA-256 (RFC 7518 section 3.3).
+        Rs256 = "RS256",
+        /// ECDSA on P-256 with SHA-256 (RFC 7518 section 3.4).
+        Es256 = "ES256",
+        /// EdDSA on Ed25519 (RFC 8037 section 3.1).
+        EdDsa = "EdDSA",
     }
 }
 
@@ -198,6 +204,17 @@ pub(super) fn is_path(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#')
 }
 
+/// Whether `text` can be a cookie's name: a token (RFC 6265 section 4.1.1).
+pub(super) fn is_cookie_name(text: &str) -> bool {
+    let token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.len() <= COOKIE_NAME_BYTES_MAX && text.bytes().all(token_byte)
+}
+
+/// Whether `text` can be an issuer or an audience.
+pub(super) fn is_claim(text: &str) -> bool {
+    text.len() <= CLAIM_BYTES_MAX && !text.contains(char::is_control)
+}
+
 /// Whether `text` can stand behind `Authorization: Bearer`.
 pub(super) fn is_bearer(text: &str) -> bool {
     !text.is_empty() && text.len() <= BEARER_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -218,6 +235,10 @@ const HOST_BYTES_MAX: usize = 253;
 const PATH_BYTES_MAX: usize = 256;
 /// Bytes of a bearer key.
 const BEARER_BYTES_MAX: usize = 1024;
+/// Bytes of a cookie's name.
+const COOKIE_NAME_BYTES_MAX: usize = 256;
+/// Bytes of an issuer or an audience.
+const CLAIM_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Failed, Source, serve};
-use crate::auth::jwt;
+use crate::auth::jwt::{self, Minted};
 use crate::config::{Access, Complaints, Config, Listener, Mode, Pattern, RoomRule, Secret};
 use crate::net::unix_s;
 use crate::protocol::http::{Head, Response};
@@ -111,7 +111,8 @@ fn token(head: &Head, hosts: &[String], key: &str) -> Response {
     let Some(user) = user_of(head.query.as_deref().unwrap_or_default()) else {
         return Response::json_error(StatusCode::BAD_REQUEST, "user", "a user is 1 to 64 characters of text");
     };
-    let token = jwt::mint(key.as_bytes(), &user, &[], unix_s() + TOKEN_TTL_S);
+    let claims = Minted { sub: &user, exp: unix_s() + TOKEN_TTL_S, rooms: &[], aud: None, iss: None };
+    let token = jwt::mint(key.as_bytes(), &claims);
     Response::json(StatusCode::OK, format!("{{\"token\":\"{token}\"}}"))
         .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }

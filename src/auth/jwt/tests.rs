@@ -1,5 +1,7 @@
 //! Tokens, good and forged. What is signed here is signed with jsonwebtoken's HMAC over literal JSON.
 
+mod public;
+
 use jsonwebtoken::Algorithm;
 use proptest::prelude::*;
 
@@ -20,6 +22,11 @@ fn auth() -> Auth {
 
 fn verify(token: &str) -> Result<Identity, TokenError> {
     Verifier::new(&auth()).expect("there is a key").verify(token, NOW)
+}
+
+/// A token of `user` for `rooms`, as [`mint`] makes it.
+fn minted(secret: &[u8], user: &str, rooms: &[String], exp: u64) -> String {
+    mint(secret, &Minted { sub: user, exp, rooms, aud: None, iss: None })
 }
 
 fn signed(header: &str, claims: &str, secret: &[u8], algorithm: Algorithm) -> String {
@@ -52,15 +59,15 @@ fn a_good_token_is_an_identity() {
 
 #[test]
 fn what_is_minted_is_verified() {
-    let ada = mint(SECRET, "ada", &["chat:*".into(), "user:{user}".into()], 2_000_000_000);
+    let ada = minted(SECRET, "ada", &["chat:*".into(), "user:{user}".into()], 2_000_000_000);
     assert_eq!(verify(&ada), verify(ADA));
-    let identity = verify(&mint(SECRET, "bob", &[], NOW + 1)).expect("a good token");
+    let identity = verify(&minted(SECRET, "bob", &[], NOW + 1)).expect("a good token");
     assert_eq!((&*identity.user, identity.rooms.len()), ("bob", 0));
 }
 
 #[test]
 fn another_key_is_refused() {
-    let token = mint(b"another-secret-of-thirty-two-bytes", "ada", &[], NOW + 1);
+    let token = minted(b"another-secret-of-thirty-two-bytes", "ada", &[], NOW + 1);
     assert_eq!(verify(&token), Err(TokenError::Signature));
 }
 
@@ -99,7 +106,7 @@ fn a_key_in_the_header_has_no_influence() {
         r#""x5u":"https://evil.example/cert""#.to_owned(),
         r#""x5c":["MIIB"]"#.to_owned(),
         r#""kid":"../../dev/null""#.to_owned(),
-        r#""kid":5,"jwk":[]"#.to_owned(),
+        r#""kid":"another","jwk":[]"#.to_owned(),
     ] {
         let header = format!(r#"{{"alg":"HS256",{extra}}}"#);
         let forged = signed(&header, r#"{"sub":"ada","exp":2000000000}"#, theirs, Algorithm::HS256);
@@ -226,8 +233,57 @@ fn what_is_wrong_with_a_claim_counts_before_the_time() {
 }
 
 #[test]
-fn audience_and_issuer_are_not_checked() {
-    assert!(with_claim(r#""aud":["else"],"iss":5"#).is_ok());
+fn audience_and_issuer_count_only_where_they_are_asked_for() {
+    assert!(with_claim(r#""aud":["else"],"iss":"somebody""#).is_ok());
+    assert!(with_claim(r#""aud":[]"#).is_ok());
+}
+
+#[test]
+fn audience_and_issuer_are_texts_even_where_nobody_asks() {
+    for aud in ["null", "5", "{}", "[5]", r#"["edge",null]"#] {
+        assert_eq!(with_claim(&format!(r#""aud":{aud}"#)), Err(TokenError::Claim("aud")), "{aud}");
+    }
+    for iss in ["null", "5", r#"["https://id.example"]"#] {
+        assert_eq!(with_claim(&format!(r#""iss":{iss}"#)), Err(TokenError::Claim("iss")), "{iss}");
+    }
+    assert_eq!(with_claim(r#""aud":"edge","aud":"edge""#), Err(TokenError::Malformed));
+}
+
+#[test]
+fn an_audience_that_is_asked_for_is_named_or_listed() {
+    let asking = Auth { audience: Some("edge".to_owned()), ..auth() };
+    let verdict = |claims: &str| {
+        let claims = format!(r#"{{"sub":"ada","exp":2000000000{claims}}}"#);
+        let token = signed(HEADER, &claims, SECRET, Algorithm::HS256);
+        Verifier::new(&asking).expect("there is a key").verify(&token, NOW).map(|_| ())
+    };
+    assert_eq!(verdict(""), Err(TokenError::Missing("aud")));
+    for aud in [r#""edge""#, r#"["edge"]"#, r#"["api","edge"]"#] {
+        assert_eq!(verdict(&format!(r#","aud":{aud}"#)), Ok(()), "{aud}");
+    }
+    for aud in [r#""Edge""#, r#""edge ""#, r#""""#, "[]", r#"["api"]"#, r#"["edge2","api"]"#] {
+        assert_eq!(verdict(&format!(r#","aud":{aud}"#)), Err(TokenError::Audience), "{aud}");
+    }
+    assert_eq!(verdict(r#","aud":["edge",5]"#), Err(TokenError::Claim("aud")));
+}
+
+#[test]
+fn an_issuer_that_is_asked_for_is_named() {
+    let asking = Auth { issuer: Some("https://id.example".to_owned()), ..auth() };
+    let verdict = |claims: &str| {
+        let claims = format!(r#"{{"sub":"ada","exp":2000000000{claims}}}"#);
+        let token = signed(HEADER, &claims, SECRET, Algorithm::HS256);
+        Verifier::new(&asking).expect("there is a key").verify(&token, NOW).map(|_| ())
+    };
+    assert_eq!(verdict(""), Err(TokenError::Missing("iss")));
+    assert_eq!(verdict(r#","iss":"https://id.example""#), Ok(()));
+    assert_eq!(verdict(r#","iss":"https://id.example/""#), Err(TokenError::Issuer));
+    assert_eq!(verdict(r#","iss":"""#), Err(TokenError::Issuer));
+    let minted = mint(
+        SECRET,
+        &Minted { sub: "ada", exp: NOW + 1, rooms: &[], aud: Some("x"), iss: Some("https://id.example") },
+    );
+    assert!(Verifier::new(&asking).expect("there is a key").verify(&minted, NOW).is_ok());
 }
 
 #[test]
@@ -253,11 +309,11 @@ fn a_token_of_more_than_eight_kib_is_not_looked_at() {
 #[test]
 fn a_verifier_needs_a_key_and_its_algorithm() {
     let none = Auth { hs256_secret: None, ..auth() };
-    assert_eq!(Verifier::new(&none).err(), Some(NoVerifier::Secret));
     let empty = Auth { hs256_secret: Some(Secret::new(b"")), ..auth() };
-    assert_eq!(Verifier::new(&empty).err(), Some(NoVerifier::Secret));
-    let other = Auth { algorithms: Vec::new(), ..auth() };
-    assert_eq!(Verifier::new(&other).err(), Some(NoVerifier::Algorithm));
+    let other = Auth { algorithms: vec![config::Algorithm::Rs256], ..auth() };
+    for auth in [none, empty, other] {
+        assert_eq!(Verifier::new(&auth).err(), Some(NoVerifier));
+    }
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub(super) enum Keys {
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) hs256_secret_file: String,
+    pub(super) public_key: String,
+    pub(super) public_key_file: String,
+    pub(super) jwks_file: String,
 }
 
 impl Section {
@@ -106,7 +109,11 @@ impl Draft {
             auth: Auth {
                 mode: Mode::Jwt,
                 hs256_secret: None,
+                public_keys: Vec::new(),
                 algorithms: Vec::new(),
+                audience: None,
+                issuer: None,
+                cookie: None,
                 allowed_origins: Vec::new(),
                 refuse: Refuse::Close4001,
             },
@@ -132,7 +139,14 @@ impl Draft {
             heartbeat: Heartbeat { interval: Duration::ZERO, timeout: Duration::ZERO },
             websocket: WebSocket { path: String::new(), echo: None },
         };
-        Self { config, hs256_secret_file: String::new() }
+        let file = String::new;
+        Self {
+            config,
+            hs256_secret_file: file(),
+            public_key: file(),
+            public_key_file: file(),
+            jwks_file: file(),
+        }
     }
 }
 

@@ -23,7 +23,11 @@ fn the_defaults_are_those_of_the_design() {
         auth: Auth {
             mode: Mode::Jwt,
             hs256_secret: None,
+            public_keys: vec![],
             algorithms: vec![Algorithm::Hs256],
+            audience: None,
+            issuer: None,
+            cookie: None,
             allowed_origins: vec![],
             refuse: Refuse::Close4001,
         },
@@ -110,7 +114,13 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("auth.mode", "none"),
     ("auth.hs256_secret", "another secret of thirty-two bytes"),
     ("auth.hs256_secret_file", "/no/such/file"),
+    ("auth.public_key", "-----BEGIN"),
+    ("auth.public_key_file", "/no/such/file"),
+    ("auth.jwks_file", "/no/such/file"),
     ("auth.algorithms", "[]"),
+    ("auth.audience", "edge"),
+    ("auth.issuer", "https://id.example"),
+    ("auth.cookie", "session"),
     ("auth.allowed_origins", "['https://a.example']"),
     ("auth.refuse", "http-401"),
     ("limits.frame", "1KiB"),
@@ -163,8 +173,9 @@ fn every_key_is_reached_from_the_file_and_from_the_environment() {
             }
         }
     }
-    // No other value of these two can be good.
-    assert_eq!(told, BTreeSet::from(["auth.algorithms".to_owned(), "auth.hs256_secret_file".to_owned()]));
+    // No other value of these can be good on its own.
+    let bound = ["algorithms", "cookie", "hs256_secret_file", "jwks_file", "public_key", "public_key_file"];
+    assert_eq!(told, BTreeSet::from(bound.map(|key| format!("auth.{key}"))));
 }
 
 #[test]
