@@ -76,6 +76,8 @@ metrics! {
     "counter" request_errors_total: "HTTP requests answered with a status of 400 or above.",
     "counter" handshakes_total: "WebSocket handshakes completed.",
     "counter" unauthorized_total: "Handshakes refused for want of a valid token.",
+    "counter" tokens_expired_total: "Connections closed with 4010 because their token's time was over.",
+    "counter" token_refreshes_total: "Tokens that open connections were given anew.",
     "counter" deadlines_total: "Sockets closed because a deadline passed.",
     "counter" pings_total: "Pings sent to peers that were silent for heartbeat.interval.",
     "counter" silent_total: "Connections cut because nothing was heard within heartbeat.timeout of a ping.",

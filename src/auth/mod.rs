@@ -9,6 +9,7 @@ pub mod rooms;
 pub mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -29,6 +30,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// How long it still holds at `now_s`, Unix time in seconds; `None`: it does not expire.
+    pub fn lasts(&self, now_s: u64) -> Option<Duration> {
+        self.expires_s.map(|expires_s| Duration::from_secs(expires_s.saturating_sub(now_s)))
+    }
+
     /// Everybody, with `auth.mode = "none"`. Nobody vouched for them, so that only rules that say `anyone` let them
     /// in: `authenticated`, `token` and `owner` refuse, even in a room that bears the name "anonymous".
     pub fn anonymous() -> Self {

@@ -7,18 +7,27 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
 use super::TokenError;
+use crate::protocol::http::elements;
 
 /// A token as a peer sent it, not judged yet. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token<'a>(Cow<'a, str>);
+pub struct Token<'a> {
+    text: Cow<'a, str>,
+    by_cookie: bool,
+}
 
 impl Token<'_> {
     /// The token itself, for [`Verifier::verify`](super::jwt::Verifier::verify) alone.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether a browser sent it of its own accord, whatever page asked for the connection.
+    pub fn by_cookie(&self) -> bool {
+        self.by_cookie
     }
 }
 
@@ -31,38 +40,32 @@ impl fmt::Debug for Token<'_> {
 /// The token of a request with these headers and this query, the text behind `?`; `None` if it carries none.
 ///
 /// It stands in `Authorization: Bearer TOKEN` (the scheme in any case, RFC 9110 section 11.1; another scheme is not
-/// for us) or in the parameter `token`, percent-encoded (RFC 6750 sections 2.1 and 2.3). The same token may stand
-/// in both.
+/// for us), in the parameter `token`, percent-encoded (RFC 6750 sections 2.1 and 2.3), or in an offered
+/// subprotocol `bearer.TOKEN`. The same token may stand in several of these. Only if it stands in none, the cookie
+/// of the name `cookie` counts: a browser sends that with everything, and what a page says of itself comes first.
 ///
 /// # Errors
 ///
 /// [`TokenError::Several`] if a place is there twice or two bear different tokens, [`TokenError::Unreadable`] if a
 /// place is there without a readable token.
-pub fn token_of<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Option<Token<'a>>, TokenError> {
+pub fn token_of<'a>(
+    headers: &'a HeaderMap,
+    query: Option<&'a str>,
+    cookie: Option<&str>,
+) -> Result<Option<Token<'a>>, TokenError> {
     let mut found: Option<Token<'a>> = None;
-    for place in PLACES {
-        let token = match place {
-            Place::Authorization => bearer(headers)?,
-            Place::Query => parameter(query.unwrap_or_default())?,
-        };
+    for token in [bearer(headers)?, parameter(query.unwrap_or_default())?, subprotocol(headers)?] {
         match (&found, token) {
             (Some(first), Some(token)) if *first != token => return Err(TokenError::Several),
             (None, Some(token)) => found = Some(token),
             (_, _) => {}
         }
     }
-    Ok(found)
+    match (found, cookie) {
+        (None, Some(name)) => of_cookie(headers, name),
+        (found, _) => Ok(found),
+    }
 }
-
-/// A place for a token.
-#[derive(Clone, Copy)]
-enum Place {
-    Authorization,
-    Query,
-}
-
-/// All places, in the order they are looked at.
-const PLACES: [Place; 2] = [Place::Authorization, Place::Query];
 
 fn bearer(headers: &HeaderMap) -> Result<Option<Token<'_>>, TokenError> {
     let Some(value) = single(headers.get_all(AUTHORIZATION).iter())? else { return Ok(None) };
@@ -84,6 +87,28 @@ fn parameter(query: &str) -> Result<Option<Token<'_>>, TokenError> {
     readable(token).map(Some)
 }
 
+fn subprotocol(headers: &HeaderMap) -> Result<Option<Token<'_>>, TokenError> {
+    let offered = elements(headers, &SEC_WEBSOCKET_PROTOCOL);
+    let Some(token) = single(offered.filter_map(|offered| offered.strip_prefix(SUBPROTOCOL)))? else {
+        return Ok(None);
+    };
+    let token = std::str::from_utf8(token).map_err(|_| TokenError::Unreadable)?;
+    readable(Cow::Borrowed(token)).map(Some)
+}
+
+/// The cookie of this name (RFC 6265 section 4.2). Twice the same name is nobody's: a page of a neighbouring host can
+/// set one beside ours.
+fn of_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<Token<'a>>, TokenError> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+    let values = pairs.filter_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        (pair[..at].trim_ascii() == name.as_bytes()).then(|| pair[at + 1..].trim_ascii())
+    });
+    let Some(value) = single(values)? else { return Ok(None) };
+    let value = std::str::from_utf8(value).map_err(|_| TokenError::Unreadable)?;
+    readable(Cow::Borrowed(value)).map(|token| Some(Token { by_cookie: true, ..token }))
+}
+
 fn single<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, TokenError> {
     let value = values.next();
     if values.next().is_some() { Err(TokenError::Several) } else { Ok(value) }
@@ -91,7 +116,7 @@ fn single<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, TokenErro
 
 fn readable(token: Cow<'_, str>) -> Result<Token<'_>, TokenError> {
     let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    visible.then_some(Token(token)).ok_or(TokenError::Unreadable)
+    visible.then_some(Token { text: token, by_cookie: false }).ok_or(TokenError::Unreadable)
 }
 
 /// RFC 3986 section 2.1. A `+` stays one: it means a space in forms only, and a token holds neither.
@@ -120,6 +145,8 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 const PARAMETER: &str = "token";
+/// What an offered subprotocol that is a token begins with.
+const SUBPROTOCOL: &[u8] = b"bearer.";
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +158,20 @@ mod tests {
         for value in authorizations {
             headers.append(AUTHORIZATION, HeaderValue::from_str(value).expect("a header's value"));
         }
-        token_of(&headers, query).map(|token| token.map(|token| token.as_str().to_owned()))
+        token_of(&headers, query, None).map(|token| token.map(|token| token.as_str().to_owned()))
+    }
+
+    /// What stands in these headers, and whether it came by the cookie `session`.
+    fn carried(
+        fields: &[(http::HeaderName, &str)],
+        query: Option<&str>,
+    ) -> Result<Option<(String, bool)>, TokenError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(name, HeaderValue::from_str(value).expect("a header's value"));
+        }
+        let token = token_of(&headers, query, Some("session"))?;
+        Ok(token.map(|token| (token.as_str().to_owned(), token.by_cookie())))
     }
 
     fn some(token: &str) -> Result<Option<String>, TokenError> {
@@ -193,13 +233,67 @@ mod tests {
         }
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").expect("obs-text"));
-        assert_eq!(token_of(&headers, None), Err(TokenError::Unreadable));
+        assert_eq!(token_of(&headers, None, None), Err(TokenError::Unreadable));
+    }
+
+    #[test]
+    fn an_offered_subprotocol_bears_it_behind_bearer() {
+        let offered = |offers: &[&str]| {
+            let fields: Vec<_> = offers.iter().map(|offer| (SEC_WEBSOCKET_PROTOCOL, *offer)).collect();
+            carried(&fields, None)
+        };
+        for offers in [&["bearer.a.b.c"][..], &["vestibule, bearer.a.b.c ,x"], &["vestibule", "bearer.a.b.c"]]
+        {
+            assert_eq!(offered(offers), Ok(Some(("a.b.c".to_owned(), false))), "{offers:?}");
+        }
+        for offers in [&[][..], &["vestibule"], &["bearer"], &["Bearer.a.b.c"], &["bearer-a", "xbearer.a"]] {
+            assert_eq!(offered(offers), Ok(None), "{offers:?}");
+        }
+        assert_eq!(offered(&["bearer.a, bearer.a"]), Err(TokenError::Several));
+        assert_eq!(offered(&["bearer.a", "bearer.b"]), Err(TokenError::Several));
+        assert_eq!(offered(&["bearer."]), Err(TokenError::Unreadable));
+        assert_eq!(offered(&["bearer.a b"]), Err(TokenError::Unreadable));
+        let both = [(SEC_WEBSOCKET_PROTOCOL, "bearer.a")];
+        assert_eq!(carried(&both, Some("token=b")), Err(TokenError::Several));
+        assert_eq!(carried(&both, Some("token=a")), Ok(Some(("a".to_owned(), false))));
+    }
+
+    #[test]
+    fn the_cookie_of_the_name_bears_it_where_no_other_place_does() {
+        let sent = |cookies: &[&str]| {
+            let fields: Vec<_> = cookies.iter().map(|cookie| (COOKIE, *cookie)).collect();
+            carried(&fields, None)
+        };
+        for cookies in [&["session=a.b.c"][..], &["x=1; session=a.b.c; y=2"], &["x=1", "session=a.b.c"]] {
+            assert_eq!(sent(cookies), Ok(Some(("a.b.c".to_owned(), true))), "{cookies:?}");
+        }
+        for cookies in [&[][..], &["x=session"], &["Session=a"], &["xsession=a; session2=b"], &["session"]] {
+            assert_eq!(sent(cookies), Ok(None), "{cookies:?}");
+        }
+        assert_eq!(sent(&["session=a; session=a"]), Err(TokenError::Several));
+        assert_eq!(sent(&["session=a", "session=b"]), Err(TokenError::Several));
+        assert_eq!(sent(&["session="]), Err(TokenError::Unreadable));
+        assert_eq!(sent(&["session=a b"]), Err(TokenError::Unreadable));
+        assert_eq!(sent(&["session=a=b"]), Ok(Some(("a=b".to_owned(), true))));
+        let both = [(COOKIE, "session=a"), (AUTHORIZATION, "Bearer b")];
+        assert_eq!(carried(&both, None), Ok(Some(("b".to_owned(), false))));
+        assert_eq!(
+            carried(&[(COOKIE, "session=a; session=b")], Some("token=c")),
+            Ok(Some(("c".to_owned(), false)))
+        );
+    }
+
+    #[test]
+    fn without_a_name_no_cookie_counts() {
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, HeaderValue::from_static("session=a; token=b"));
+        assert_eq!(token_of(&headers, None, None), Ok(None));
     }
 
     #[test]
     fn a_token_does_not_show_itself() {
         let headers = HeaderMap::new();
-        let token = token_of(&headers, Some("token=hush")).expect("one").expect("one");
+        let token = token_of(&headers, Some("token=hush"), None).expect("one").expect("one");
         assert_eq!(format!("{token:?}"), "[token]");
     }
 

@@ -8,6 +8,7 @@ use super::decimal::Decimal;
 use super::json::{self, Object};
 use super::websocket::{Opcode, encode_header};
 use bytes::{BufMut, BytesMut};
+use std::fmt;
 
 /// What one message of a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +70,11 @@ pub enum Command {
         /// Any JSON value, byte for byte as it was sent.
         payload: Box<[u8]>,
     },
+    /// Be known by another token from now on.
+    Refresh {
+        /// The token, not judged yet.
+        token: Bearer,
+    },
     /// Ask for a pong.
     Ping,
 }
@@ -94,9 +100,27 @@ impl Command {
                 Ok(Self::Broadcast { room: room()?, event, payload: payload()? })
             }
             "event" => Ok(Self::Event { event: event()?, payload: payload()? }),
+            "refresh" => Ok(Self::Refresh { token: Bearer(text("token", BAD_TOKEN)?.into()) }),
             "ping" => Ok(Self::Ping),
             _ => Err((ErrorCode::UnknownType, UNKNOWN_TYPE)),
         }
+    }
+}
+
+/// A token that a client sent. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bearer(Box<str>);
+
+impl Bearer {
+    /// The token itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[token]")
     }
 }
 
@@ -136,6 +160,8 @@ pub enum ErrorCode {
     BadMessage,
     /// A rule forbids it.
     Forbidden,
+    /// The token is not good.
+    Unauthorized,
     /// The connection is not a member of the room.
     NotJoined,
     /// The connection is a member of as many rooms as it may be.
@@ -160,6 +186,7 @@ impl ErrorCode {
         match self {
             Self::BadMessage => "bad_message",
             Self::Forbidden => "forbidden",
+            Self::Unauthorized => "unauthorized",
             Self::NotJoined => "not_joined",
             Self::TooManyRooms => "too_many_rooms",
             Self::RoomName => "room_name",
@@ -299,6 +326,7 @@ const BAD_TYPE: &str = "type has to be a string";
 const BAD_ROOM: &str = "room has to be a string";
 const EMPTY_ROOM: &str = "room has to have a name";
 const BAD_EVENT: &str = "event has to be a string";
+const BAD_TOKEN: &str = "token has to be a string";
 const NO_PAYLOAD: &str = "payload is missing";
 const UNKNOWN_TYPE: &str = "no such type is known";
 

@@ -192,6 +192,7 @@ impl Drop for Socket {
         let entry = self.shard.sockets.borrow_mut().remove(self.key);
         if let Some(key) = entry.and_then(|entry| entry.connection) {
             self.shard.outlets.borrow_mut().remove(key);
+            self.shard.expiries.borrow_mut().remove(key);
             self.shard.with_hub(|hub| hub.disconnect(key));
         }
         let quota = &self.shard.node.quota;

@@ -53,7 +53,13 @@ pub(super) fn judge(head: &Head, door: Door, court: Court<'_>) -> Admission {
 fn judge_public(head: &Head, court: Court<'_>) -> Admission {
     let websocket = &court.settings.config.websocket;
     if head.path == websocket.path {
-        return shake_hands(head, |head| identify(head, court.settings, court.now_s));
+        return match shake_hands(head, |head| identify(head, court.settings, court.now_s)) {
+            // A refusal too: a browser hears no close code of a WebSocket without the subprotocol it asked for.
+            Admission::Upgrade(handshake, upgrade) => {
+                Admission::Upgrade(handshake.speaking(SUBPROTOCOL, head), upgrade)
+            }
+            answer => answer,
+        };
     }
     if websocket.echo.as_deref() == Some(&head.path) {
         return shake_hands(head, |_| Ok(Upgrade::Echo));
@@ -82,15 +88,16 @@ fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Respons
 /// The identity of a handshake, or its refusal.
 fn identify(head: &Head, settings: &Settings, now_s: u64) -> Result<Upgrade, Response> {
     let auth = &settings.config.auth;
+    let forbidden = |message: &str| Response::json_error(StatusCode::FORBIDDEN, "origin", message);
     if !origin::allowed(&head.headers, &auth.allowed_origins) {
-        let message = "this origin is not in auth.allowed_origins";
-        return Err(Response::json_error(StatusCode::FORBIDDEN, "origin", message));
+        return Err(forbidden("this origin is not in auth.allowed_origins"));
     }
     if auth.mode == Mode::None {
         return Ok(Upgrade::Native(Identity::anonymous()));
     }
     let error = match verify(head, settings, now_s) {
         Ok(identity) => return Ok(Upgrade::Native(identity)),
+        Err(error @ TokenError::NoOrigin) => return Err(forbidden(&error.to_string())),
         Err(error) => error,
     };
     tracing::debug!(%error, "unauthorized");
@@ -108,7 +115,11 @@ fn identify(head: &Head, settings: &Settings, now_s: u64) -> Result<Upgrade, Res
 }
 
 fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Identity, TokenError> {
-    let token = token::token_of(&head.headers, head.query.as_deref())?;
+    let cookie = settings.config.auth.cookie.as_deref();
+    let token = token::token_of(&head.headers, head.query.as_deref(), cookie)?;
+    if token.as_ref().is_some_and(token::Token::by_cookie) && !head.headers.contains_key(header::ORIGIN) {
+        return Err(TokenError::NoOrigin);
+    }
     match (token, &settings.verifier) {
         (Some(token), Some(verifier)) => verifier.verify(token.as_str(), now_s),
         _ => Err(TokenError::Missing("token")),
@@ -119,3 +130,6 @@ fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Identity, Toke
 pub(super) fn is_head_only(head: &Head) -> bool {
     head.method == Method::HEAD
 }
+
+/// What the native protocol is called among subprotocols.
+const SUBPROTOCOL: &str = "vestibule";

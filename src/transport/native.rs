@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Identity, rooms};
+use crate::auth::{Identity, TokenError, rooms};
 use crate::hub::{self, ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
+use crate::net::unix_s;
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
 use crate::shard::Shard;
 
@@ -44,7 +45,7 @@ impl Native {
     }
 
     /// Does what a message asks for, or answers why not. What has to wait is handed back.
-    pub(super) fn on_text(&self, text: &[u8], caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
+    pub(super) fn on_text(&mut self, text: &[u8], caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
         let Request { id, command } = match Request::decode(text) {
             Ok(request) => request,
             Err(rejected) => {
@@ -62,7 +63,7 @@ impl Native {
     }
 
     fn execute(
-        &self,
+        &mut self,
         command: Command,
         id: Option<&RequestId>,
         caller: Caller<'_>,
@@ -86,6 +87,13 @@ impl Native {
                 publish.execute(caller)
             }
             Command::Event { .. } => Err(Refused(ErrorCode::NoHook, "no backend listens to events")),
+            Command::Refresh { token } => {
+                self.refresh(token.as_str(), caller)?;
+                if let Some(id) = id {
+                    shard.with_hub(|hub| hub.reply(key, |out| native::encode_ack(out, id)));
+                }
+                Ok(None)
+            }
             Command::Ping => {
                 shard.with_hub(|hub| {
                     hub.reply(key, |out| {
@@ -98,6 +106,28 @@ impl Native {
                 Ok(None)
             }
         }
+    }
+
+    /// Goes over to what another token says, if that is good and the same user's. Rooms that it is in stay.
+    fn refresh(&mut self, token: &str, caller: Caller<'_>) -> Result<(), Refused> {
+        let Some(verifier) = &caller.settings.verifier else {
+            return Err(Refused(ErrorCode::Forbidden, "this server knows nobody by a token"));
+        };
+        let now_s = unix_s();
+        let identity = verifier.verify(token, now_s).map_err(|error| {
+            tracing::debug!(%error, "token not refreshed");
+            match error {
+                TokenError::Expired => Refused(ErrorCode::Unauthorized, "the token has expired"),
+                _ => Refused(ErrorCode::Unauthorized, "the token is not valid"),
+            }
+        })?;
+        if identity.user != self.identity.user {
+            return Err(Refused(ErrorCode::Forbidden, "the token is another user's"));
+        }
+        caller.shard.set_expiry(caller.key, identity.lasts(now_s));
+        caller.shard.metrics().token_refreshes_total.add(1);
+        self.identity = identity;
+        Ok(())
     }
 
     /// Whether a room's name can be one, and its rule lets this user do it.

@@ -13,6 +13,7 @@ use super::exchange::{Purpose, Upgraded};
 use super::native::{Blocked, Caller, Native};
 use super::{Services, Settings, linger};
 use crate::hub::{ConnectionKey, ShardId};
+use crate::net::unix_s;
 use crate::protocol::native;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
 use crate::quota::{AddressKey, Pace};
@@ -93,6 +94,7 @@ impl Reader {
                     let connection = shard.connection_id(key).to_string();
                     native::encode_connected(out, &user, &connection, shard.index());
                 });
+                shard.set_expiry(key, identity.lasts(unix_s()));
                 debug!(peer = %socket.peer(), user = &*user, shard = shard.index(), "connected");
                 (key, Some(Native::new(*identity)))
             }
@@ -183,16 +185,14 @@ impl Connection {
         settings: &Settings,
         reading: &mut Reading,
     ) -> Result<After, Farewell> {
-        match (event, &self.native) {
+        if matches!(event, Event::Text(_)) {
+            self.take_tokens(settings, reading)?;
+        }
+        match (event, &mut self.native) {
             (Event::Text(text), Some(native)) => {
                 self.shard.metrics().messages_total.add(1);
-                let now = *reading.now.get_or_insert_with(|| self.shard.node().elapsed());
-                if !self.pace.take(settings.rate(), now) {
-                    self.shard.metrics().connection_limited_total.add(1);
-                    return Err(Farewell::too_many("too many messages"));
-                }
-                self.take_shared(native.user(), settings, now)?;
-                if let Some((home, blocked)) = native.on_text(text, self.caller(settings)) {
+                let caller = Caller { shard: &self.shard, settings, key: self.key };
+                if let Some((home, blocked)) = native.on_text(text, caller) {
                     return Ok(After::Wait(home, blocked));
                 }
             }
@@ -212,17 +212,25 @@ impl Connection {
         Ok(After::Next)
     }
 
-    /// Takes a token of what the user, and the address, may send over all their connections.
-    fn take_shared(&self, user: &str, settings: &Settings, now: Duration) -> Result<(), Farewell> {
+    /// Takes a message's tokens: the connection's, and its share of what the user and the address may send
+    /// over all their connections. An echo costs none.
+    fn take_tokens(&mut self, settings: &Settings, reading: &mut Reading) -> Result<(), Farewell> {
+        let Some(native) = &self.native else { return Ok(()) };
+        let now = *reading.now.get_or_insert_with(|| self.shard.node().elapsed());
         let (limits, quota) = (&settings.config.limits, &self.shard.node().quota);
+        let metrics = self.shard.metrics();
+        if !self.pace.take(settings.rate(), now) {
+            metrics.connection_limited_total.add(1);
+            return Err(Farewell::too_many("too many messages"));
+        }
         let per_user = limits.messages_per_second_per_user;
-        if per_user > 0 && quota.users.take(user, per_user, now).is_err() {
-            self.shard.metrics().user_limited_total.add(1);
+        if per_user > 0 && quota.users.take(native.user(), per_user, now).is_err() {
+            metrics.user_limited_total.add(1);
             return Err(Farewell::too_many("too many messages of this user"));
         }
         let per_address = limits.messages_per_second_per_address;
         if per_address > 0 && quota.senders.take(self.address, per_address, now).is_err() {
-            self.shard.metrics().address_limited_total.add(1);
+            metrics.address_limited_total.add(1);
             return Err(Farewell::too_many("too many messages from this address"));
         }
         Ok(())

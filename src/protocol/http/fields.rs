@@ -80,7 +80,7 @@ fn check_transfer_encoding(headers: &HeaderMap) -> Result<Body, HeadError> {
 }
 
 /// The elements of a list over all its fields, without whitespace around them; some may be empty.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+pub fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'a [u8]> {
     let values = headers.get_all(name).iter();
     values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }

@@ -3,7 +3,7 @@
 //! Says whether a head asks for a WebSocket in due form, and writes the 101. It must not judge who asks: origin
 //! and identity are for others.
 
-use super::fields::{has_token, only};
+use super::fields::{elements, has_token, only};
 use super::head::{Body, Head};
 use super::response::Response;
 use base64::Engine;
@@ -16,16 +16,30 @@ use sha1::{Digest, Sha1};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handshake {
     accept: [u8; ACCEPT_LEN],
+    subprotocol: Option<&'static str>,
 }
 
 impl Handshake {
+    /// The same, agreeing to `subprotocol` if the request offers it; letters count as they are (RFC 6455, section
+    /// 11.3.4). What else is offered is never named in the answer.
+    #[must_use]
+    pub fn speaking(self, subprotocol: &'static str, head: &Head) -> Self {
+        let offered = elements(&head.headers, &header::SEC_WEBSOCKET_PROTOCOL)
+            .any(|offered| offered == subprotocol.as_bytes());
+        Self { subprotocol: offered.then_some(subprotocol), ..self }
+    }
+
     /// Appends the head of the response that makes a WebSocket of the connection.
     ///
-    /// No extension and no subprotocol is agreed to.
+    /// No extension is agreed to, and no subprotocol but that of [`Handshake::speaking`].
     pub fn encode_switching(&self, out: &mut BytesMut) {
         out.reserve(SWITCHING.len() + ACCEPT_LEN + 4);
         out.put_slice(SWITCHING);
         out.put_slice(&self.accept);
+        if let Some(subprotocol) = self.subprotocol {
+            out.put_slice(b"\r\nSec-WebSocket-Protocol: ");
+            out.put_slice(subprotocol.as_bytes());
+        }
         out.put_slice(b"\r\n\r\n");
     }
 }
@@ -57,7 +71,7 @@ pub fn check(head: &Head) -> Result<Handshake, Refused> {
     // of 17 bytes fits and is seen.
     let mut nonce = [0; NONCE_LEN + 2];
     match STANDARD.decode_slice(key, &mut nonce) {
-        Ok(NONCE_LEN) => Ok(Handshake { accept: accept_of(key) }),
+        Ok(NONCE_LEN) => Ok(Handshake { accept: accept_of(key), subprotocol: None }),
         _ => Err(Refused::Key),
     }
 }
@@ -137,9 +151,13 @@ mod tests {
 
     /// The request of RFC 6455, section 1.2, with `fields` in place of its WebSocket fields.
     fn verdict(request_line: &str, fields: &[&str]) -> Result<Handshake, Refused> {
+        check(&head(request_line, fields))
+    }
+
+    fn head(request_line: &str, fields: &[&str]) -> Head {
         let head = format!("{request_line}\r\nHost: server.example.com\r\n{}\r\n\r\n", fields.join("\r\n"));
         match HeadDecoder::default().decode(head.as_bytes(), 16_384) {
-            Ok(Decoded::Complete { item, .. }) => check(&item),
+            Ok(Decoded::Complete { item, .. }) => item,
             other => panic!("{other:?}"),
         }
     }
@@ -169,6 +187,28 @@ mod tests {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_subprotocol_is_agreed_to_if_it_is_offered_and_nothing_else_is_named() {
+        let cases: [(&[&str], bool); 8] = [
+            (&[], false),
+            (&["Sec-WebSocket-Protocol: ours"], true),
+            (&["Sec-WebSocket-Protocol: bearer.a.b.c, ours"], true),
+            (&["Sec-WebSocket-Protocol: bearer.a.b.c", "Sec-WebSocket-Protocol: ,ours ,other"], true),
+            (&["Sec-WebSocket-Protocol: bearer.a.b.c"], false),
+            (&["Sec-WebSocket-Protocol: Ours"], false),
+            (&["Sec-WebSocket-Protocol: ours2, our s"], false),
+            (&["Sec-WebSocket-Protocol: \"ours\""], false),
+        ];
+        for (offers, agreed) in cases {
+            let fields = [&[UPGRADE, CONNECTION, KEY, VERSION], offers].concat();
+            let head = head("GET / HTTP/1.1", &fields);
+            let mut out = BytesMut::new();
+            check(&head).expect("in due form").speaking("ours", &head).encode_switching(&mut out);
+            let expected = if agreed { "\r\nSec-WebSocket-Protocol: ours\r\n\r\n" } else { "+xOo=\r\n\r\n" };
+            assert!(out.ends_with(expected.as_bytes()), "{offers:?}: {out:?}");
+        }
     }
 
     #[test]

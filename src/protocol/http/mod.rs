@@ -10,7 +10,7 @@ mod head;
 mod response;
 
 pub use date::HttpDate;
-pub use fields::has_token;
+pub use fields::{elements, has_token};
 pub use handshake::{Handshake, Refused};
 pub use head::{Body, FIELDS_MAX, Head, HeadDecoder, HeadError};
 pub use response::{After, Response, encode_response};

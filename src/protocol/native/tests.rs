@@ -43,8 +43,18 @@ fn each_command_is_read() {
         command(r#"{"type":"event","event":"","payload":{}}"#),
         Command::Event { event: "".into(), payload: Box::from(&b"{}"[..]) }
     );
+    assert_eq!(
+        command(r#"{"type":"refresh","token":"a.b\u002ec"}"#),
+        Command::Refresh { token: Bearer("a.b.c".into()) }
+    );
     assert_eq!(command(r#"{"type":"\u0070ing"}"#), Command::Ping);
     assert_eq!(command("\n{\"type\":\"ping\"}\r\n"), Command::Ping);
+}
+
+#[test]
+fn a_token_does_not_show_itself() {
+    let request = request(r#"{"type":"refresh","token":"hush"}"#);
+    assert_eq!(format!("{request:?}"), "Request { id: None, command: Refresh { token: [token] } }");
 }
 
 #[test]
@@ -88,7 +98,8 @@ fn each_fault_is_named() {
         (r#"{"typ\u0065":"ping"}"#, BadMessage, "a key of the message is written with an escape"),
         ("{}", BadMessage, BAD_TYPE),
         (r#"{"type":1}"#, BadMessage, BAD_TYPE),
-        (r#"{"type":"refresh","token":"t"}"#, UnknownType, UNKNOWN_TYPE),
+        (r#"{"type":"refresh"}"#, BadMessage, BAD_TOKEN),
+        (r#"{"type":"refresh","token":1}"#, BadMessage, BAD_TOKEN),
         (r#"{"type":"Join","room":"r"}"#, UnknownType, UNKNOWN_TYPE),
         (r#"{"type":"join"}"#, BadMessage, BAD_ROOM),
         (r#"{"type":"join","room":null}"#, BadMessage, BAD_ROOM),
