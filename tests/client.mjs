@@ -10,8 +10,8 @@ export class Client {
   #waiting = null;
   #closed = null;
 
-  constructor(url, options = {}) {
-    this.socket = new WebSocket(url, options);
+  constructor(url, options = {}, subprotocols = []) {
+    this.socket = new WebSocket(url, subprotocols, options);
     this.socket.on("message", (data, isBinary) => this.#arrived({ data, isBinary }));
     this.socket.on("close", (code, reason) => this.#arrived({ closed: { code, reason: reason.toString() } }));
     this.socket.on("error", (error) => { this.error = error; });

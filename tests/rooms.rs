@@ -179,7 +179,6 @@ fn what_a_rule_refuses_is_told_and_the_connection_stays() {
         ann.join("d");
         assert_eq!(ann.refused("leave", "\"room\":\"b\""), "not_joined");
         assert_eq!(ann.refused("event", "\"event\":\"e\",\"payload\":1"), "no_hook");
-        assert_eq!(ann.refused("refresh", "\"token\":\"t\""), "unknown_type");
         assert_eq!(ann.refused("subscribe", "\"room\":\"r\""), "unknown_type");
         ann.lives();
         server.stop();

@@ -104,11 +104,11 @@ export function demo(port) {
 }
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
-export function serve({ refuse = "close-4001" } = {}) {
+export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "" } = {}) {
   return drawn(async ([port, adminPort]) => {
     const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
     const file = join(folder, "vestibule.toml");
-    await writeFile(file, configuration(port, adminPort, refuse));
+    await writeFile(file, configuration(port, adminPort, `refuse = "${refuse}"\n${key}\n${auth}`));
     try {
       // It reads its configuration before it listens.
       return await new Server(port, ["serve", "--config", file], {}).ready();
@@ -137,7 +137,7 @@ export function token(user, { secret = SECRET, expiresIn = 3600, ...claims } = {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 
-function configuration(port, adminPort, refuse) {
+function configuration(port, adminPort, auth) {
   return `
 [[listener]]
 address = "127.0.0.1:${port}"
@@ -151,9 +151,8 @@ address = "127.0.0.1:${adminPort}"
 
 [auth]
 mode = "jwt"
-hs256_secret = "${SECRET}"
 allowed_origins = ["https://app.example.com"]
-refuse = "${refuse}"
+${auth}
 
 [[room]]
 pattern = "user:{user}"
