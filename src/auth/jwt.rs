@@ -90,11 +90,7 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(TokenError::Critical);
         }
-        let kid = match &header.kid {
-            None => None,
-            Some(Value::String(kid)) => Some(kid.as_str()),
-            Some(_) => return Err(TokenError::Malformed),
-        };
+        let kid = header.kid.as_deref();
         if let Some(named) = fitting().find(|key| kid.is_some() && key.kid.as_deref() == kid) {
             return Ok(named);
         }
@@ -204,7 +200,7 @@ struct Header<'a> {
     #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
     #[serde(default, deserialize_with = "present")]
-    kid: Option<Value>,
+    kid: Option<String>,
 }
 
 /// The claims that count here, of whatever type they are.

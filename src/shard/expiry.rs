@@ -42,14 +42,14 @@ impl Expiries {
         }
     }
 
-    /// One whose end has come at `tick`.
-    fn pop_due(&mut self, tick: Tick) -> Option<ConnectionKey> {
-        let (due, key) = *self.order.first()?;
-        if due > tick {
-            return None;
+    /// Those whose end has come at `tick`. What is beyond a tick's share waits for the next.
+    fn take_due(&mut self, tick: Tick) -> Vec<ConnectionKey> {
+        let due = self.order.iter().take_while(|(due, _)| *due <= tick);
+        let due: Vec<ConnectionKey> = due.map(|(_, key)| *key).take(EXPIRIES_A_TICK).collect();
+        for key in &due {
+            self.remove(*key);
         }
-        self.remove(key);
-        Some(key)
+        due
     }
 }
 
@@ -64,10 +64,10 @@ impl Shard {
         self.expiries.borrow_mut().set(key, due);
     }
 
-    /// Tells those goodbye whose identity is over. What is beyond a tick's share waits for the next.
+    /// Tells those goodbye whose identity is over.
     pub(super) fn expire_identities(&self, tick: Tick) {
-        for _ in 0..EXPIRIES_A_TICK {
-            let Some(key) = self.expiries.borrow_mut().pop_due(tick) else { return };
+        let due = self.expiries.borrow_mut().take_due(tick);
+        for key in due {
             self.metrics().tokens_expired_total.add(1);
             self.dismiss(key, CloseCode::TOKEN_EXPIRED, "Token expired", GOODBYE_WITHIN);
         }
@@ -94,10 +94,6 @@ mod tests {
         std::array::from_fn(|_| slots.insert(()))
     }
 
-    fn due(expiries: &mut Expiries, tick: Tick) -> Vec<ConnectionKey> {
-        std::iter::from_fn(|| expiries.pop_due(tick)).collect()
-    }
-
     #[test]
     fn each_ends_at_its_tick_and_once() {
         let [a, b, c] = keys();
@@ -105,11 +101,11 @@ mod tests {
         for (key, tick) in [(a, 30), (b, 10), (c, 20)] {
             expiries.set(key, Some(tick));
         }
-        assert_eq!(due(&mut expiries, 9), []);
-        assert_eq!(due(&mut expiries, 20), [b, c]);
-        assert_eq!(due(&mut expiries, 29), []);
-        assert_eq!(due(&mut expiries, 1000), [a]);
-        assert_eq!(due(&mut expiries, Tick::MAX), []);
+        assert_eq!(expiries.take_due(9), []);
+        assert_eq!(expiries.take_due(20), [b, c]);
+        assert_eq!(expiries.take_due(29), []);
+        assert_eq!(expiries.take_due(1000), [a]);
+        assert_eq!(expiries.take_due(Tick::MAX), []);
     }
 
     #[test]
@@ -122,9 +118,9 @@ mod tests {
         expiries.set(a, Some(40));
         expiries.set(b, Some(5));
         expiries.set(c, None);
-        assert_eq!(due(&mut expiries, 10), [b]);
-        assert_eq!(due(&mut expiries, 30), []);
-        assert_eq!(due(&mut expiries, 40), [a]);
+        assert_eq!(expiries.take_due(10), [b]);
+        assert_eq!(expiries.take_due(30), []);
+        assert_eq!(expiries.take_due(40), [a]);
         assert!(expiries.order.is_empty() && expiries.due.is_empty());
     }
 
@@ -139,7 +135,19 @@ mod tests {
             slots.remove(key);
         }
         assert!(expiries.order.is_empty() && expiries.due.is_empty());
-        assert_eq!(due(&mut expiries, Tick::MAX), []);
+        assert_eq!(expiries.take_due(Tick::MAX), []);
+    }
+
+    #[test]
+    fn a_crowd_whose_end_is_one_goes_in_several_ticks() {
+        let mut slots = SlotMap::with_key();
+        let mut expiries = Expiries::new(0);
+        for _ in 0..=EXPIRIES_A_TICK {
+            expiries.set(slots.insert(()), Some(10));
+        }
+        assert_eq!(expiries.take_due(9).len(), 0);
+        assert_eq!(expiries.take_due(10).len(), EXPIRIES_A_TICK);
+        assert_eq!(expiries.take_due(11).len(), 1);
     }
 
     #[test]
