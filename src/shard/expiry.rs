@@ -11,7 +11,6 @@ use slotmap::SecondaryMap;
 use super::timers::{TICK, Tick};
 use super::{GOODBYE_WITHIN, Shard};
 use crate::hub::ConnectionKey;
-use crate::net::now;
 use crate::protocol::websocket::CloseCode;
 
 /// The ends, earliest first.
@@ -60,7 +59,7 @@ impl Shard {
         if self.hub.borrow().is_leaving(key) {
             return;
         }
-        let due = within.and_then(|within| due_at(now() - self.started, within));
+        let due = within.and_then(|within| due_at(self.node.elapsed(), within));
         self.expiries.borrow_mut().set(key, due);
     }
 
