@@ -7,7 +7,6 @@
 //! goes through a guard that ends the process, even where a connection's own panics are caught.
 
 mod drain;
-mod expiry;
 mod flush;
 mod socket;
 mod timers;
@@ -29,7 +28,6 @@ use crate::protocol::websocket::CloseCode;
 use crate::quota::{Quota, Seat};
 
 use drain::Drain;
-use expiry::Expiries;
 pub use flush::MESH_CAPACITY;
 pub use socket::Socket;
 use socket::{Entry, SocketKey};
@@ -131,7 +129,6 @@ pub struct Shard {
     sockets: RefCell<SlotMap<SocketKey, Entry>>,
     outlets: RefCell<SecondaryMap<ConnectionKey, Outlet>>,
     wheel: RefCell<Wheel<SocketKey>>,
-    expiries: RefCell<Expiries>,
     /// Where every read of this core lands: what it brings is used up or moved out before the next.
     scratch: RefCell<Box<[u8]>>,
     /// Those who wait for a home, by its shard.
@@ -173,7 +170,6 @@ impl Shard {
             sockets: RefCell::new(SlotMap::with_capacity_and_key(limits.connections)),
             outlets: RefCell::new(SecondaryMap::with_capacity(limits.connections)),
             wheel: RefCell::new(Wheel::new()),
-            expiries: RefCell::new(Expiries::new(limits.connections)),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             flusher: Notify::new(),
             sweep_left: Cell::new(0),
@@ -292,7 +288,6 @@ impl Shard {
     /// and has `within` to take it.
     pub fn dismiss(&self, key: ConnectionKey, code: CloseCode, reason: &str, within: Duration) {
         self.with_hub(|hub| hub.say_goodbye(key, code, reason));
-        self.expiries.borrow_mut().remove(key);
         let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
         if let Some(socket) = socket {
             self.set_deadline(socket, within, std::net::Shutdown::Both);
@@ -306,7 +301,6 @@ impl Shard {
         self.tick.set(tick);
         self.metrics().ticks_total.add(1);
         self.expire(tick);
-        self.expire_identities(tick);
         if self.node.quota.is_stopping() {
             self.drain_tick();
         }

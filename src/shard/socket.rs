@@ -15,11 +15,11 @@ use bytes::BytesMut;
 use slotmap::{Key, new_key_type};
 
 use super::timers::{Due, Tick, Timers, ticks_of};
-use super::{AbortOnPanic, Arrival, Outlet, Shard};
+use super::{AbortOnPanic, Arrival, GOODBYE_WITHIN, Outlet, Shard};
 use crate::hub::ConnectionKey;
 use crate::net::{Notify, Stream, Writer};
 use crate::protocol::Format;
-use crate::protocol::websocket::{Opcode, encode_frame};
+use crate::protocol::websocket::{CloseCode, Opcode, encode_frame};
 use crate::quota::{AddressKey, Seat, TooMany};
 
 new_key_type! {
@@ -192,7 +192,6 @@ impl Drop for Socket {
         let entry = self.shard.sockets.borrow_mut().remove(self.key);
         if let Some(key) = entry.and_then(|entry| entry.connection) {
             self.shard.outlets.borrow_mut().remove(key);
-            self.shard.expiries.borrow_mut().remove(key);
             self.shard.with_hub(|hub| hub.disconnect(key));
         }
         let quota = &self.shard.node.quota;
@@ -224,8 +223,33 @@ impl Shard {
     /// Changes a socket's times, and enters it into the wheel for the tick that comes of it.
     fn with_timers(&self, key: SocketKey, change: impl FnOnce(&mut Timers) -> Option<Tick>) {
         let due = self.sockets.borrow_mut().get_mut(key).and_then(|entry| change(&mut entry.timers));
+        self.enter(key, due);
+    }
+
+    fn enter(&self, key: SocketKey, due: Option<Tick>) {
         if let Some(due) = due {
             self.wheel.borrow_mut().enter(key, due);
+        }
+    }
+
+    /// From `within` on the connection's identity is over, and it is told so; `None`: it does not end.
+    /// Replaces what was set before. The wall clock was read when the token was judged; from there on ticks
+    /// count, so that a clock that jumps ends nobody's connection before its time.
+    pub fn set_expiry(&self, key: ConnectionKey, within: Option<Duration>) {
+        let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
+        // Beyond the last tick there is no end.
+        let ticks = within.map(ticks_of).filter(|ticks| *ticks < Tick::MAX);
+        let end = ticks.and_then(|ticks| self.tick.get().checked_add(ticks)?.checked_add(1));
+        if let Some(socket) = socket {
+            self.with_timers(socket, |timers| timers.set_end(end));
+        }
+    }
+
+    fn end_identity(&self, key: SocketKey) {
+        let connection = self.sockets.borrow().get(key).and_then(|entry| entry.connection);
+        if let Some(connection) = connection {
+            self.metrics().tokens_expired_total.add(1);
+            self.dismiss(connection, CloseCode::TOKEN_EXPIRED, "Token expired", GOODBYE_WITHIN);
         }
     }
 
@@ -239,12 +263,12 @@ impl Shard {
                 entry.timers.on_tick(tick, self.heartbeat.get())
             };
             match due {
-                Due::Later(None) => (),
-                Due::Later(Some(next)) => self.wheel.borrow_mut().enter(key, next),
+                Due::Later(next) => self.enter(key, next),
                 Due::Ping(next) => {
-                    self.wheel.borrow_mut().enter(key, next);
+                    self.enter(key, next);
                     self.ping(key);
                 }
+                Due::Ended => self.end_identity(key),
                 Due::Silent => {
                     self.metrics().silent_total.add(1);
                     self.cut(key, Shutdown::Both);

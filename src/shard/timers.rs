@@ -1,9 +1,10 @@
-//! The times that one socket keeps: a deadline, and its heartbeat.
+//! The times that one socket keeps: a deadline, the end of its identity, and its heartbeat.
 //!
 //! Plain values; ticks are arguments. A socket stands in the wheel for the next of its times, and is
 //! asked there what is due. While a deadline is set it alone counts: who is on the way out is not pinged.
 
 use std::net::Shutdown;
+use std::num::NonZero;
 use std::time::Duration;
 
 /// 100 ms each since the shard began; they last for thirteen years.
@@ -29,10 +30,12 @@ pub(super) struct Heartbeat {
 pub(super) enum Due {
     /// Nothing before this tick, or at all.
     Later(Option<Tick>),
-    /// To be pinged; it must be heard by the next time, which is this tick.
-    Ping(Tick),
+    /// To be pinged; the tick is that of the next time, as for [`Due::Later`].
+    Ping(Option<Tick>),
     /// The peer was pinged, and nothing was heard of it.
     Silent,
+    /// The identity is over.
+    Ended,
     /// The deadline has passed.
     Overdue(Shutdown),
 }
@@ -41,8 +44,10 @@ pub(super) enum Due {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     deadline: Option<(Tick, Shutdown)>,
-    /// The earliest tick for which it stands in the wheel.
-    entered: Option<Tick>,
+    /// The earliest tick for which it stands in the wheel. Idle connections are most of what a shard
+    /// holds, so that every byte counts here: no time is tick 0.
+    entered: Option<NonZero<Tick>>,
+    ends: Option<NonZero<Tick>>,
     beat: Beat,
 }
 
@@ -69,6 +74,13 @@ impl Timers {
         self.deadline = None;
     }
 
+    /// When the identity is over, if ever. Returns the tick to enter into the wheel, if any.
+    #[must_use]
+    pub(super) fn set_end(&mut self, end: Option<Tick>) -> Option<Tick> {
+        self.ends = end.map(|end| NonZero::new(end).unwrap_or(NonZero::<Tick>::MIN));
+        self.enter(end?)
+    }
+
     /// From now on its peer is pinged when it is silent. `spread` ticks early the first time, so that
     /// those who came together are not pinged together. Returns the tick to enter into the wheel, if any.
     #[must_use]
@@ -85,7 +97,7 @@ impl Timers {
     }
 
     /// It was entered for `tick`, and is not in the wheel any more: what is due. After [`Due::Later`]
-    /// with a tick and [`Due::Ping`] it stands in the wheel again: enter it.
+    /// or [`Due::Ping`] with a tick it stands in the wheel again: enter it.
     pub(super) fn on_tick(&mut self, tick: Tick, every: Heartbeat) -> Due {
         self.entered = None;
         if let Some((due, how)) = self.deadline {
@@ -95,31 +107,46 @@ impl Timers {
             }
             return Due::Later(self.enter(due));
         }
-        let (due, pinged) = match self.beat {
-            Beat::Off => return Due::Later(None),
-            Beat::Heard(at) => (at.saturating_add(every.interval), false),
-            Beat::Pinged(at) => (at.saturating_add(every.timeout), true),
-        };
-        if due > tick {
-            return Due::Later(self.enter(due));
+        if self.ends.is_some_and(|end| end.get() <= tick) {
+            self.ends = None;
+            return Due::Ended;
         }
-        if pinged {
+        match self.beat_due(every) {
+            Some(due) if due <= tick => self.on_beat(tick, every),
+            _ => Due::Later(self.enter_next(every)),
+        }
+    }
+
+    fn on_beat(&mut self, tick: Tick, every: Heartbeat) -> Due {
+        if matches!(self.beat, Beat::Pinged(_)) {
             self.beat = Beat::Off;
             return Due::Silent;
         }
         self.beat = Beat::Pinged(tick);
-        let next = tick.saturating_add(every.timeout);
-        self.entered = Some(next);
-        Due::Ping(next)
+        Due::Ping(self.enter_next(every))
+    }
+
+    fn beat_due(&self, every: Heartbeat) -> Option<Tick> {
+        match self.beat {
+            Beat::Off => None,
+            Beat::Heard(at) => Some(at.saturating_add(every.interval)),
+            Beat::Pinged(at) => Some(at.saturating_add(every.timeout)),
+        }
+    }
+
+    fn enter_next(&mut self, every: Heartbeat) -> Option<Tick> {
+        let next = self.beat_due(every).into_iter().chain(self.ends.map(NonZero::get)).min();
+        self.enter(next?)
     }
 
     /// Whether `due` has to be entered: not if it stands in the wheel for then or before.
     fn enter(&mut self, due: Tick) -> Option<Tick> {
+        let due = NonZero::new(due).unwrap_or(NonZero::<Tick>::MIN);
         if self.entered.is_some_and(|entered| entered <= due) {
             return None;
         }
         self.entered = Some(due);
-        Some(due)
+        Some(due.get())
     }
 }
 
@@ -133,7 +160,7 @@ mod tests {
     fn a_peer_that_is_silent_is_pinged_after_the_interval_and_given_up_after_the_timeout() {
         let mut timers = Timers::default();
         assert_eq!(timers.start_heartbeat(1000, 0, EVERY), Some(1250));
-        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(1450));
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(Some(1450)));
         assert_eq!(timers.on_tick(1450, EVERY), Due::Silent);
         assert_eq!(timers.on_tick(1451, EVERY), Due::Later(None));
     }
@@ -144,7 +171,7 @@ mod tests {
         let _ = timers.start_heartbeat(1000, 0, EVERY);
         timers.on_heard(1100);
         assert_eq!(timers.on_tick(1250, EVERY), Due::Later(Some(1350)));
-        assert_eq!(timers.on_tick(1350, EVERY), Due::Ping(1550));
+        assert_eq!(timers.on_tick(1350, EVERY), Due::Ping(Some(1550)));
         timers.on_heard(1351);
         assert_eq!(timers.on_tick(1550, EVERY), Due::Later(Some(1601)));
     }
@@ -177,11 +204,46 @@ mod tests {
     }
 
     #[test]
+    fn an_identity_ends_at_its_tick_whatever_is_heard() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        assert_eq!(timers.set_end(Some(1100)), Some(1100));
+        timers.on_heard(1099);
+        assert_eq!(timers.on_tick(1100, EVERY), Due::Ended);
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Later(Some(1349)), "it is over once");
+    }
+
+    #[test]
+    fn an_end_that_moves_counts_where_it_is_now() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        assert_eq!(timers.set_end(Some(1100)), Some(1100));
+        assert_eq!(timers.set_end(Some(2000)), None);
+        assert_eq!(timers.on_tick(1100, EVERY), Due::Later(Some(1250)));
+        assert_eq!(timers.set_end(None), None);
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(Some(1450)));
+    }
+
+    #[test]
+    fn a_ping_does_not_hide_an_end() {
+        let mut timers = Timers::default();
+        let _ = timers.start_heartbeat(1000, 0, EVERY);
+        assert_eq!(timers.set_end(Some(1300)), None);
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(Some(1300)));
+        assert_eq!(timers.on_tick(1300, EVERY), Due::Ended);
+    }
+
+    #[test]
+    fn the_times_of_a_socket_take_24_bytes() {
+        assert!(size_of::<Timers>() <= 24, "{}", size_of::<Timers>());
+    }
+
+    #[test]
     fn a_shorter_interval_holds_at_the_next_visit() {
         let mut timers = Timers::default();
         let _ = timers.start_heartbeat(1000, 0, EVERY);
         let shorter = Heartbeat { interval: 10, timeout: 10 };
-        assert_eq!(timers.on_tick(1250, shorter), Due::Ping(1260));
+        assert_eq!(timers.on_tick(1250, shorter), Due::Ping(Some(1260)));
     }
 
     #[test]
