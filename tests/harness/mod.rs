@@ -7,7 +7,9 @@
 mod crowd;
 mod deadline;
 mod dice;
+mod escape;
 mod member;
+mod neighbours;
 mod server;
 mod socket;
 
@@ -16,7 +18,9 @@ pub(crate) use self::{
     crowd::{Crowd, Sight},
     deadline::{Deadline, PATIENCE, until},
     dice::Dice,
+    escape::unescape,
     member::{Member, number_of, publication},
+    neighbours::{Echoes, Neighbours},
     server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},
     socket::{Closed, End, Frame, MASK, Response, Socket, client_frame, masked, upgrade_request},
 };

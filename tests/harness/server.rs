@@ -42,13 +42,23 @@ pub(crate) mod gauge {
 pub(crate) struct Setup {
     keys: BTreeMap<String, String>,
     rooms: Vec<[&'static str; 3]>,
+    environment: BTreeMap<String, String>,
+    /// What a shell does before it becomes the server.
+    shell: Option<&'static str>,
 }
 
 impl Setup {
     /// Open rooms, an echo, tokens, io_uring, and limits that no test meets by accident.
     pub(crate) fn new(workers: usize) -> Self {
-        let setup = Self { keys: BTreeMap::new(), rooms: vec![["*", "authenticated", "authenticated"]] };
+        let setup = Self {
+            keys: BTreeMap::new(),
+            rooms: vec![["*", "authenticated", "authenticated"]],
+            environment: BTreeMap::new(),
+            shell: None,
+        };
         setup
+            // Everything it can say, so that what it must not say is looked for in all of it.
+            .variable("RUST_LOG", "info,vestibule=trace")
             .set("server.workers", &workers.to_string())
             .set("server.driver", "\"io_uring\"")
             .set("server.drain", "\"2s\"")
@@ -81,6 +91,18 @@ impl Setup {
     /// Leaves `section.key` out.
     pub(crate) fn unset(mut self, key: &str) -> Self {
         self.keys.remove(key);
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A shell does this first, and then becomes the server.
+    pub(crate) fn after(mut self, command: &'static str) -> Self {
+        self.shell = Some(command);
         self
     }
 
@@ -141,7 +163,16 @@ impl Server {
         let config = directory.path().join("vestibule.toml");
         std::fs::write(&config, setup.file(public, admin)).expect("a configuration file");
         let log = File::create(directory.path().join("log")).expect("a log file");
-        let child = Command::new(binary())
+        let mut command = match setup.shell {
+            None => Command::new(binary()),
+            Some(first) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("{first} && exec \"$@\"")).arg("sh").arg(binary());
+                shell
+            }
+        };
+        let child = command
+            .envs(&setup.environment)
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -212,6 +243,17 @@ impl Server {
             * 1024
     }
 
+    /// Processor time of all its threads, since it began.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a living process");
+        let nanoseconds = threads.filter_map(|thread| {
+            // The first number: time on a CPU. A thread may end meanwhile.
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
+    }
+
     /// Writes another file in the place of its own, and SIGHUP.
     pub(crate) fn reconfigure(&self, setup: &Setup) {
         std::fs::write(self.config(), setup.file(self.public, self.admin)).expect("a configuration file");
@@ -253,12 +295,20 @@ impl Drop for Server {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+        let log = self.log();
         if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<&str> = log.lines().collect();
+            let is_a_look = |line: &&str| line.contains("\"/metrics\"");
+            let lines: Vec<&str> = log.lines().filter(|line| !is_a_look(line)).collect();
             eprintln!("the server's last words:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
+        } else if let Some(line) = log.lines().find(|line| tells(line)) {
+            panic!("the log tells what must never be logged: {line}");
         }
     }
+}
+
+/// Whether a line bears the key, or a token: header and claims of each begin with the base64 of `{"`.
+fn tells(line: &str) -> bool {
+    line.contains("eyJ") || line.contains(SECRET)
 }
 
 /// The binary under test.
