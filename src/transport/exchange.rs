@@ -189,7 +189,7 @@ impl Exchange<'_> {
     async fn hang_up(&self) {
         self.socket.finish();
         self.socket.set_deadline(HANG_UP_WITHIN, Shutdown::Both);
-        linger::until_gone(self.socket).await;
+        linger::a_little(self.socket, HANG_UP_WITHIN).await;
     }
 
     async fn upgrade(mut self, handshake: &Handshake, upgrade: Upgrade) -> Option<Upgraded> {
