@@ -53,7 +53,18 @@ impl Member {
     pub(crate) fn hear_within(&mut self, limit: Duration) -> Result<String, End> {
         match self.heard.pop_front() {
             Some(text) => Ok(text),
-            None => self.socket.frame_within(limit).map(|frame| frame.text().to_owned()),
+            None => self.next_within(limit),
+        }
+    }
+
+    /// The next text on the wire; pings on the way are answered.
+    fn next_within(&mut self, limit: Duration) -> Result<String, End> {
+        loop {
+            let frame = self.socket.frame_within(limit)?;
+            if frame.first != 0x89 {
+                return Ok(frame.text().to_owned());
+            }
+            self.socket.send(&super::client_frame(0x8a, &frame.payload));
         }
     }
 
@@ -68,7 +79,7 @@ impl Member {
         let comma = if rest.is_empty() { "" } else { "," };
         self.say(&format!("{{\"type\":\"{kind}\",\"id\":{}{comma}{rest}}}", self.asked));
         loop {
-            let text = self.socket.frame().expect("an answer").text().to_owned();
+            let text = self.next_within(PATIENCE).expect("an answer");
             let answer: Value = serde_json::from_str(&text).expect("an answer in JSON");
             if answer["id"] == self.asked {
                 return answer;
@@ -104,7 +115,7 @@ impl Member {
     pub(crate) fn lives(&mut self) {
         self.say("{\"type\":\"ping\"}");
         loop {
-            let text = self.socket.frame().expect("a pong").text().to_owned();
+            let text = self.next_within(PATIENCE).expect("a pong");
             if text == "{\"type\":\"pong\"}" {
                 return;
             }

@@ -33,6 +33,8 @@ pub(crate) mod gauge {
     /// Open connections, and those that are not yet through their handshake.
     /// Connections closed for the lag, or because the process held too much.
     pub(crate) const TOO_SLOW: &str = "vestibule_too_slow_total";
+    /// Handlers of connections that panicked.
+    pub(crate) const PANICS: &str = "vestibule_panics_total";
     pub(crate) const OUTBOX_BYTES: &str = "vestibule_outbox_bytes";
     pub(crate) const SOCKETS: &str = "vestibule_sockets";
 }
@@ -241,6 +243,11 @@ impl Server {
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("a process has resident memory");
         line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB")
             * 1024
+    }
+
+    /// Descriptors that it holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a living process").count()
     }
 
     /// Processor time of all its threads, since it began.

@@ -190,6 +190,13 @@ impl Socket {
         end
     }
 
+    /// Waits for the next bytes, and throws them away.
+    pub(crate) fn hear(&mut self) -> Result<(), End> {
+        self.fill(&Deadline::within(PATIENCE))?;
+        self.inbox.take(self.inbox.unread().len());
+        Ok(())
+    }
+
     /// Whether something can be read, or the stream has ended, right now.
     pub(crate) fn has_answer(&mut self) -> bool {
         if !self.inbox.unread().is_empty() {
