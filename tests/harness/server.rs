@@ -3,7 +3,8 @@
 use super::{Response, Socket, until};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -324,7 +325,7 @@ pub(crate) fn binary() -> &'static Path {
 }
 
 /// A token of these claims, signed with the tests' key.
-pub(crate) fn mint(claims: &Value) -> String {
+pub(crate) fn mint(claims: &impl Serialize) -> String {
     encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes())).expect("claims encode")
 }
 
