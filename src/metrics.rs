@@ -1,11 +1,14 @@
 //! Counters and gauges, one set a shard, and the text in which Prometheus reads them.
 //!
 //! A shard writes only its own set, which shares no cache line with another's, so an increment is a
-//! plain load and store. One table names each metric, its unit and what it means. Must not know who
-//! counts.
+//! plain load and store. One table names each metric, its unit and what it means; what is true of the
+//! process as a whole has its table in `api::page`. Must not know who counts.
 
-use std::fmt::Write;
+mod text;
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub use text::Text;
 
 /// One number that one shard writes and anybody reads.
 #[derive(Debug, Default)]
@@ -15,6 +18,11 @@ impl Metric {
     /// Counts `more`. Only the shard that owns the set may.
     pub fn add(&self, more: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    /// Takes back what was added to a gauge. Only the shard that owns the set may.
+    pub fn sub(&self, less: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(less), Relaxed);
     }
 
     /// Sets a gauge.
@@ -28,20 +36,44 @@ impl Metric {
     }
 }
 
-/// Generates the set of a shard and the table that describes it from one list.
+/// Lines of the log that were dropped because whoever reads it did not keep up. Of the process: any
+/// thread may log.
+pub static LOG_LINES_DROPPED: Shared = Shared(AtomicU64::new(0));
+
+/// One number that every thread may count up.
+#[derive(Debug)]
+pub struct Shared(AtomicU64);
+
+impl Shared {
+    /// Counts `more`.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    /// Reads it.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Generates the set of a shard and the table that describes it from one list. A number that is kept in
+/// another unit than its name says is `in` so many parts of that.
 macro_rules! metrics {
-    ($($kind:literal $name:ident: $help:literal,)*) => {
+    ($($kind:literal $name:ident $(in $parts:ident)?: $help:literal,)*) => {
         /// The numbers of one shard.
         #[derive(Debug, Default)]
         #[repr(align(128))]
         pub struct Metrics {
             $(#[doc = $help] pub $name: Metric,)*
+            /// Connections closed, by how.
+            pub closes: Closes,
         }
 
         const TABLE: &[Described] = &[$(Described {
             kind: $kind,
             name: concat!("vestibule_", stringify!($name)),
             help: $help,
+            parts: 1 $(* $parts)?,
             value: |metrics| metrics.$name.value(),
         },)*];
     };
@@ -51,8 +83,45 @@ struct Described {
     kind: &'static str,
     name: &'static str,
     help: &'static str,
+    /// So many of what is counted make one of what is shown.
+    parts: u64,
     value: fn(&Metrics) -> u64,
 }
+
+/// Microseconds of a second.
+const MICROSECONDS: u64 = 1_000_000;
+
+/// Connections closed, by the code that this side sent, or by the peer.
+#[derive(Debug, Default)]
+pub struct Closes {
+    by_code: [Metric; CODES.len()],
+    other: Metric,
+    peer: Metric,
+}
+
+impl Closes {
+    /// Of this code, if this side is the first to say goodbye.
+    pub fn by_code(&self, code: u16) -> &Metric {
+        let known = CODES.iter().position(|known| *known == code);
+        known.map_or(&self.other, |at| &self.by_code[at])
+    }
+
+    /// By a close frame of the peer, whatever its code.
+    pub fn by_peer(&self) -> &Metric {
+        &self.peer
+    }
+
+    fn render(&self, text: &mut Text, shard: &str) {
+        let codes = CODES.iter().map(u16::to_string).zip(&self.by_code);
+        let rest = [("other".to_owned(), &self.other), ("peer".to_owned(), &self.peer)];
+        for (code, metric) in codes.chain(rest) {
+            text.sample(&[("shard", shard), ("code", &code)], metric.value() as f64);
+        }
+    }
+}
+
+/// The close codes that have a line of their own.
+const CODES: [u16; 13] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013, 4001, 4008, 4010, 4029];
 
 metrics! {
     "gauge" connections: "Connections that are open, after their handshake.",
@@ -75,6 +144,9 @@ metrics! {
     "counter" requests_total: "HTTP requests, handshakes included.",
     "counter" request_errors_total: "HTTP requests answered with a status of 400 or above.",
     "counter" handshakes_total: "WebSocket handshakes completed.",
+    "counter" ended_total: "Connections that ended, however.",
+    "gauge" receive_only_connections: "Open connections that have sent no broadcast and no event yet.",
+    "counter" ended_receive_only_total: "Connections that ended without having sent a broadcast or an event.",
     "counter" unauthorized_total: "Handshakes refused for want of a valid token.",
     "counter" tokens_expired_total: "Connections closed with 4010 because their token's time was over.",
     "counter" token_refreshes_total: "Tokens that open connections were given anew.",
@@ -83,6 +155,9 @@ metrics! {
     "counter" silent_total: "Connections cut because nothing was heard within heartbeat.timeout of a ping.",
     "counter" pongs_coalesced_total: "Pings of a flood that were answered by the pong to a later one.",
     "counter" messages_total: "Messages received.",
+    "counter" joins_total: "Requests to join a room, those refused included.",
+    "counter" leaves_total: "Requests to leave a room, those refused included.",
+    "counter" broadcasts_total: "Requests to broadcast, those refused included.",
     "counter" message_errors_total: "Messages answered with an error.",
     "counter" violations_total: "Connections closed because they broke the protocol or a limit of it.",
     "counter" published_total: "Publications accepted by the rooms' homes at this shard.",
@@ -92,22 +167,26 @@ metrics! {
     "counter" waits_total: "Commands that had to wait for a room's home.",
     "counter" received_bytes_total: "Bytes read from connections.",
     "counter" sent_bytes_total: "Bytes written to connections.",
+    "gauge" tick_delay_seconds in MICROSECONDS:
+        "The longest that this shard's clock, which ticks each 100 ms, came late in the last 15 to 30 s.",
     "counter" reloads_total: "Configurations that the shard went over to on SIGHUP.",
     "counter" reloads_refused_total: "Reloads refused, of which the log says why.",
     "counter" panics_total: "Connections closed with 1011 because their handler panicked.",
 }
 
-/// All shards' metrics in Prometheus' text format, version 0.0.4.
-pub fn render<'a>(shards: impl Iterator<Item = &'a Metrics> + Clone) -> String {
-    let mut text = String::with_capacity(8192);
-    for Described { kind, name, help, value } in TABLE {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+/// All shards' metrics, into the text.
+pub fn render<'a>(text: &mut Text, shards: impl Iterator<Item = &'a Metrics> + Clone) {
+    for Described { kind, name, help, parts, value } in TABLE {
+        text.family(kind, name, help);
         for (shard, metrics) in shards.clone().enumerate() {
-            let _ = writeln!(text, "{name}{{shard=\"{shard}\"}} {}", value(metrics));
+            text.sample(&[("shard", &shard.to_string())], value(metrics) as f64 / *parts as f64);
         }
     }
-    text
+    let help = "Connections closed, by the code sent; \"peer\": the peer was the first to say goodbye.";
+    text.family("counter", "vestibule_closes_total", help);
+    for (shard, metrics) in shards.enumerate() {
+        metrics.closes.render(text, &shard.to_string());
+    }
 }
 
 #[cfg(test)]
@@ -118,16 +197,45 @@ mod tests {
     fn the_text_names_every_shard_with_kind_and_help() {
         let shards = [Metrics::default(), Metrics::default()];
         shards[1].gaps_total.add(3);
-        let text = render(shards.iter());
-        assert!(text.contains("# TYPE vestibule_gaps_total counter\n"));
-        assert!(text.contains("vestibule_gaps_total{shard=\"0\"} 0\nvestibule_gaps_total{shard=\"1\"} 3\n"));
+        shards[0].tick_delay_seconds.set(1500);
+        shards[1].closes.by_code(4008).add(2);
+        shards[1].closes.by_code(4999).add(1);
+        let mut text = Text::default();
+        render(&mut text, shards.iter());
+        let text = text.into_string();
+        for expected in [
+            "# TYPE vestibule_gaps_total counter\n",
+            "vestibule_gaps_total{shard=\"0\"} 0\nvestibule_gaps_total{shard=\"1\"} 3\n",
+            "vestibule_tick_delay_seconds{shard=\"0\"} 0.0015\n",
+            "vestibule_closes_total{shard=\"1\",code=\"4008\"} 2\n",
+            "vestibule_closes_total{shard=\"1\",code=\"other\"} 1\n",
+        ] {
+            assert!(text.contains(expected), "{expected}{text}");
+        }
     }
 
     #[test]
-    fn counters_end_in_total_and_gauges_do_not() {
-        for Described { kind, name, help, .. } in TABLE {
+    fn names_follow_the_conventions_of_prometheus() {
+        for Described { kind, name, help, parts, .. } in TABLE {
             assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}");
-            assert!(help.ends_with('.'), "{name}");
+            let base = name.trim_end_matches("_total");
+            assert_eq!(*parts == MICROSECONDS, base.ends_with("_seconds"), "{name}: base units only");
+            assert_eq!(help.to_lowercase().contains("bytes"), base.ends_with("_bytes"), "{name}");
+            assert!(help.ends_with('.') && !help.contains(['\n', '\\']), "{name}");
         }
+    }
+
+    #[test]
+    fn no_two_shards_share_a_cache_line() {
+        // 128 and not 64: x86-64 fetches lines in pairs.
+        let shards: Vec<Metrics> = (0..3).map(|_| Metrics::default()).collect();
+        let lines = |metrics: &Metrics| {
+            let first = std::ptr::from_ref(metrics).addr();
+            first / 128..=(first + size_of::<Metrics>() - 1) / 128
+        };
+        for pair in shards.windows(2) {
+            assert!(lines(&pair[0]).end() < lines(&pair[1]).start());
+        }
+        assert_eq!(std::ptr::from_ref(&shards[0]).addr() % 128, 0);
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::read::Reader;
 use super::value::show_size;
-use super::{Access, Address, Mode, Pattern, RoomRule};
+use super::{Access, Address, Config, Mode, Pattern, RoomRule};
 
 /// Adds every complaint there is to what `reader` has read, and brings the keys in from their files.
 pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
@@ -39,12 +39,17 @@ fn sizes(reader: &mut Reader<'_>) {
 }
 
 fn paths(reader: &mut Reader<'_>) {
-    const ECHO: &str = "websocket.echo";
     const PATH: &str = "websocket.path";
-    let websocket = &reader.draft.config.websocket;
-    if reader.is_good(&[ECHO, PATH]) && websocket.echo.as_ref() == Some(&websocket.path) {
-        let text = format!("websocket.path is {} too; the two must differ", websocket.path);
-        reader.blame(&[ECHO, PATH], &text);
+    const ECHO: &str = "websocket.echo";
+    const HEALTH: &str = "server.health_path";
+    let Config { websocket, server, .. } = reader.draft.config.clone();
+    let (path, echo, health) = (Some(websocket.path), websocket.echo, server.health_path);
+    for (one, its, other, others) in
+        [(ECHO, &echo, PATH, &path), (HEALTH, &health, PATH, &path), (HEALTH, &health, ECHO, &echo)]
+    {
+        if let Some(same) = its.as_ref().filter(|_| its == others && reader.is_good(&[one, other])) {
+            reader.blame(&[one, other], &format!("{other} is {same} too; the two must differ"));
+        }
     }
 }
 

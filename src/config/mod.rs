@@ -32,7 +32,7 @@ pub use manual::default_file;
 pub use network::Network;
 pub use pattern::{BadPattern, Pattern};
 pub use public_key::PublicKey;
-pub use value::{Access, Algorithm, Driver, Mode, Refuse, Secret};
+pub use value::{Access, Algorithm, Driver, LogFormat, Mode, Refuse, Secret};
 pub(crate) use value::{parse_duration, show_duration};
 
 use schema::Draft;
@@ -77,6 +77,10 @@ pub struct Server {
     pub drain: Duration,
     /// Proxies whose X-Forwarded-For counts.
     pub trusted_proxies: Vec<Network>,
+    /// Path of the public listeners at which the node's readiness is told, if there is one.
+    pub health_path: Option<String>,
+    /// How lines of the log are written.
+    pub log_format: LogFormat,
 }
 
 /// The listener for health, metrics and API.

@@ -1,6 +1,7 @@
 //! The configuration from outside: literal files and variables in, literal complaints out.
 
 mod auth;
+mod paths;
 mod table;
 
 use std::io::Write;
@@ -74,7 +75,9 @@ echo = "/echo"
             workers: 2,
             driver: Driver::IoUring,
             drain: Duration::from_millis(500),
-            trusted_proxies: vec![]
+            trusted_proxies: vec![],
+            health_path: None,
+            log_format: LogFormat::Text
         }
     );
     assert_eq!(config.admin.keys, [Secret::new(b"first-key"), Secret::new(b"second")]);
@@ -164,7 +167,6 @@ fn what_comes_with_later_issues_is_unknown() {
         "[[listener]]\ntls = { certificate = \"a\", key = \"b\" }\n",
         "[[listener]]\nproxy_protocol = \"off\"\n",
         "[server]\nadvertise = \"\"\n",
-        "[server]\nhealth_path = \"\"\n",
         "[limits]\nauth_deadline = \"5s\"\n",
         "[websocket]\ncompression = false\n",
         "[[room]]\npattern = \"a\"\nhistory = { size = 0, ttl = \"0s\" }\n",

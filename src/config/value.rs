@@ -80,6 +80,16 @@ words! {
 }
 
 words! {
+    /// How lines of the log are written.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+words! {
     /// How a client's identity is established.
     Mode {
         /// By a signed token.

@@ -122,7 +122,7 @@ pub fn run<F: Future>(
 }
 
 /// The driver of the runtime that the caller runs in.
-pub(super) fn current() -> Driver {
+pub fn current() -> Driver {
     if monoio::utils::is_legacy() { Driver::Epoll } else { Driver::IoUring }
 }
 

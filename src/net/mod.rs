@@ -27,7 +27,7 @@ mod waiters;
 pub use bell::{Ear, EventBell};
 pub use clock::{Instant, now, sleep, unix_s, within};
 pub use cpus::cpus;
-pub use driver::{Driver, NoDriver, probe, run};
+pub use driver::{Driver, NoDriver, current as driver, probe, run};
 pub use guard::{Panicked, catch};
 pub use listener::{Accepted, Listener, NotAccepted, bind};
 pub use notify::Notify;

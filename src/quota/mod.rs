@@ -110,14 +110,16 @@ impl Quota {
         self.stopping.store(true, Relaxed);
     }
 
-    /// A shard accepts nobody any more: said once, when the last it accepted has its place.
+    /// A shard lets nobody in any more but operators: said once, when the last it let in has its place.
     pub fn close(&self) {
         self.closed.fetch_add(1, Release);
     }
 
-    /// Whether a shard holds no place, and none will be taken there: no shard accepts any more.
-    pub fn is_deserted(&self, shard: usize) -> bool {
-        self.closed.load(Acquire) == self.shards.len() && self.shards[shard].connections.load(Relaxed) == 0
+    /// Whether a shard holds no place but those of `staying` operators, and no other will be taken there, for
+    /// no shard lets anybody in any more.
+    pub fn is_deserted(&self, shard: usize, staying: usize) -> bool {
+        self.closed.load(Acquire) == self.shards.len()
+            && self.shards[shard].connections.load(Relaxed) == staying
     }
 
     /// Whether the node is on its way out.
@@ -175,12 +177,12 @@ mod tests {
     fn a_shard_is_deserted_when_nobody_can_come_any_more() {
         let quota = Quota::new(2, 1000, 1);
         quota.close();
-        assert!(!quota.is_deserted(0), "the other shard may still place somebody here");
+        assert!(!quota.is_deserted(0, 0), "the other shard may still place somebody here");
         assert_eq!(quota.place(1, 10), Some(1));
         quota.close();
-        assert!(quota.is_deserted(0) && !quota.is_deserted(1));
+        assert!(quota.is_deserted(0, 0) && !quota.is_deserted(1, 0));
         quota.leave(1);
-        assert!(quota.is_deserted(1));
+        assert!(quota.is_deserted(1, 0));
     }
 
     #[test]

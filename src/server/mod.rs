@@ -202,6 +202,8 @@ fn new_node(workers: usize, connections: usize) -> io::Result<Arc<Node>> {
         quota: Quota::new(workers, connections, worker::random()),
         metrics,
         started: net::now(),
+        started_unix_s: net::unix_s(),
+        run: worker::random(),
         bells,
     }))
 }

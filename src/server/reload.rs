@@ -178,10 +178,12 @@ fn keep_what_is_fixed(config: &mut Config, running: &Config) -> Vec<&'static str
     keep("admin.address", config.admin.address != running.admin.address);
     keep("server.workers", config.server.workers != running.server.workers);
     keep("server.driver", config.server.driver != running.server.driver);
+    keep("server.log_format", config.server.log_format != running.server.log_format);
     config.listeners.clone_from(&running.listeners);
     config.admin.address.clone_from(&running.admin.address);
     config.server.workers = running.server.workers;
     config.server.driver = running.server.driver;
+    config.server.log_format = running.server.log_format;
     kept
 }
 

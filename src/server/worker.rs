@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
 use crate::shard::{Node, Shard, ShardPort};
-use crate::transport::{self, Door, Pages, Services};
+use crate::transport::{self, Door, Pages, Requests, Services};
 
 /// What every worker is made from.
 pub(super) struct Worker {
@@ -145,7 +145,7 @@ async fn serve(kit: Kit) -> io::Result<()> {
         return Ok(());
     }
     drop(ear);
-    let services = Rc::new(Services::new(terms.settings, pages));
+    let services = Rc::new(Services::new(terms.settings, pages, Requests::new(node.run, port.index())));
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, arrival| {
         transport::admit(shard, &public, Door::Public, arrival);
@@ -157,11 +157,12 @@ async fn serve(kit: Kit) -> io::Result<()> {
     for (door, socket) in listeners.sockets {
         let listener = Rc::new(Listener::from_std(socket)?);
         let (shard, services, open) = (shard.clone(), services.clone(), listener.clone());
-        let task = match door {
-            Door::Public => net::spawn(accept::accept_public(shard, services, open)),
-            Door::Admin => net::spawn(accept::accept_admin(shard, services, open)),
-        };
-        accepting.push((listener, task));
+        match door {
+            Door::Public => {
+                accepting.push((listener, net::spawn(accept::accept_public(shard, services, open))));
+            }
+            Door::Admin => drop(net::spawn(accept::accept_admin(shard, services, open))),
+        }
     }
     shard.stopped().await;
     accepting.iter().for_each(|(listener, _)| listener.stop());

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{GOODBYE_WITHIN, Shard, TICK};
+use super::{Entry, GOODBYE_WITHIN, Shard, TICK};
 use crate::hub::ConnectionKey;
 use crate::protocol::websocket::CloseCode;
 
@@ -67,7 +67,7 @@ impl Shard {
             }
         }
         // A socket on its way here from another core has its place already.
-        if self.node.quota.is_deserted(self.index) {
+        if self.node.quota.is_deserted(self.index, self.outlasting.get()) {
             self.emptied.notify();
         }
     }
@@ -80,7 +80,8 @@ impl Shard {
         let grace = self.limits.get().drain.min(DOOR_WITHIN);
         let waiting: Vec<_> = {
             let sockets = self.sockets.borrow();
-            sockets.iter().filter(|(_, entry)| entry.connection.is_none()).map(|(key, _)| key).collect()
+            let at_the_door = |entry: &Entry| entry.connection.is_none() && !entry.outlasts;
+            sockets.iter().filter(|(_, entry)| at_the_door(entry)).map(|(key, _)| key).collect()
         };
         for socket in waiting {
             self.set_deadline(socket, grace, Shutdown::Read);

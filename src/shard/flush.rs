@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::{AbortOnPanic, GOODBYE_WITHIN, Parcel, Shard, ShardPort};
 use crate::hub::{ConnectionKey, Lanes, Message, ShardId};
 use crate::net::{Turn, Writer, spawn};
+use crate::protocol::websocket::CloseCode;
 
 /// The shard's one flusher.
 pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
@@ -93,6 +94,7 @@ impl Shard {
     /// and those whose goodbye waited for a fence.
     fn send_off(self: &Rc<Self>) {
         while let Some(key) = self.next_too_slow() {
+            self.metrics().closes.by_code(CloseCode::TOO_SLOW.to_wire()).add(1);
             let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
             if let Some(socket) = socket {
                 self.set_deadline(socket, GOODBYE_WITHIN, Shutdown::Both);

@@ -6,6 +6,7 @@
 //! Whatever panics inside hub, mesh or shard leaves state that nobody may look at again: every entry
 //! goes through a guard that ends the process, even where a connection's own panics are caught.
 
+mod delay;
 mod drain;
 mod flush;
 mod socket;
@@ -22,11 +23,12 @@ use slotmap::{SecondaryMap, SlotMap};
 
 use crate::hub::{self, ConnectionId, ConnectionKey, Hub, Message, ShardId};
 use crate::mesh::{self, Port};
-use crate::metrics::Metrics;
+use crate::metrics::{Metric, Metrics};
 use crate::net::{Accepted, EventBell, Instant, Notify, Stream, Turn, Waiters, Writer, now, sleep, spawn};
 use crate::protocol::websocket::CloseCode;
 use crate::quota::{Quota, Seat};
 
+use delay::Delay;
 use drain::Drain;
 pub use flush::MESH_CAPACITY;
 pub use socket::Socket;
@@ -43,6 +45,10 @@ pub struct Node {
     pub metrics: Vec<Metrics>,
     /// When the node began: its times count from here.
     pub started: Instant,
+    /// The same in Unix seconds.
+    pub started_unix_s: u64,
+    /// Drawn at the start: tells this run of the program from every other.
+    pub run: u64,
     /// One bell a shard.
     pub bells: Vec<Arc<EventBell>>,
 }
@@ -138,7 +144,10 @@ pub struct Shard {
     sweep_left: Cell<usize>,
     door: Door,
     tick: Cell<Tick>,
+    delay: Cell<Delay>,
     drain: RefCell<Option<Drain>>,
+    /// Sockets that a drain neither cuts nor waits for.
+    outlasting: Cell<usize>,
     stopped: Notify,
     emptied: Notify,
 }
@@ -175,7 +184,9 @@ impl Shard {
             sweep_left: Cell::new(0),
             door,
             tick: Cell::new(0),
+            delay: Cell::default(),
             drain: RefCell::new(None),
+            outlasting: Cell::new(0),
             stopped: Notify::new(),
             emptied: Notify::new(),
             limits: Cell::new(limits),
@@ -287,7 +298,29 @@ impl Shard {
     /// Tells a connection goodbye: it leaves all rooms, is sent what it still lacks and a close frame,
     /// and has `within` to take it.
     pub fn dismiss(&self, key: ConnectionKey, code: CloseCode, reason: &str, within: Duration) {
-        self.with_hub(|hub| hub.say_goodbye(key, code, reason));
+        let closes = &self.metrics().closes;
+        self.see_out((key, closes.by_code(code.to_wire())), code, reason, within);
+    }
+
+    /// The same for a peer that said goodbye itself.
+    pub fn answer_close(&self, key: ConnectionKey, code: CloseCode, within: Duration) {
+        self.see_out((key, self.metrics().closes.by_peer()), code, "", within);
+    }
+
+    fn see_out(
+        &self,
+        (key, count): (ConnectionKey, &Metric),
+        code: CloseCode,
+        reason: &str,
+        within: Duration,
+    ) {
+        let known = self.with_hub(|hub| {
+            let known = hub.is_leaving(key);
+            hub.say_goodbye(key, code, reason);
+            known
+        });
+        // Who was told before, or is answering, is counted already.
+        count.add(u64::from(!known));
         let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
         if let Some(socket) = socket {
             self.set_deadline(socket, within, std::net::Shutdown::Both);
@@ -296,15 +329,23 @@ impl Shard {
 
     fn on_tick(self: &Rc<Self>) {
         let _torn = AbortOnPanic;
-        let elapsed = self.node.elapsed().as_millis() / TICK.as_millis();
-        let tick = Tick::try_from(elapsed).unwrap_or(Tick::MAX);
+        let elapsed = self.node.elapsed();
+        let tick = Tick::try_from(elapsed.as_millis() / TICK.as_millis()).unwrap_or(Tick::MAX);
         self.tick.set(tick);
         self.metrics().ticks_total.add(1);
+        self.watch_delay(elapsed);
         self.expire(tick);
         if self.node.quota.is_stopping() {
             self.drain_tick();
         }
         self.publish_census();
+    }
+
+    fn watch_delay(&self, elapsed: Duration) {
+        let mut delay = self.delay.get();
+        let longest = delay.on_tick(elapsed);
+        self.delay.set(delay);
+        self.metrics().tick_delay_seconds.set(longest.as_micros() as u64);
     }
 
     fn publish_census(&self) {

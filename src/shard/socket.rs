@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) stream: Stream,
     timers: Timers,
     expired: bool,
+    /// A drain neither cuts it nor waits for it.
+    pub(super) outlasts: bool,
     pub(super) connection: Option<ConnectionKey>,
 }
 
@@ -59,8 +61,13 @@ impl Socket {
             }
         };
         let (address, seat) = (Cell::new(quota.addresses.key(accepted.peer.ip())), Cell::new(seat));
-        let entry =
-            Entry { stream: stream.clone(), timers: Timers::default(), expired: false, connection: None };
+        let entry = Entry {
+            stream: stream.clone(),
+            timers: Timers::default(),
+            expired: false,
+            outlasts: false,
+            connection: None,
+        };
         let key = shard.sockets.borrow_mut().insert(entry);
         Ok((Socket { shard: shard.clone(), key, stream, peer: accepted.peer, address, seat }, writer))
     }
@@ -94,6 +101,15 @@ impl Socket {
     /// Its shard.
     pub fn shard(&self) -> &Rc<Shard> {
         &self.shard
+    }
+
+    /// An operator's: it stays for as long as the node does, and a drain does not wait for it.
+    pub fn outlast_drain(&self) {
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key)
+            && !std::mem::replace(&mut entry.outlasts, true)
+        {
+            self.shard.outlasting.set(self.shard.outlasting.get() + 1);
+        }
     }
 
     /// Who is at the other end.
@@ -190,6 +206,9 @@ impl Drop for Socket {
         // Whoever is stuck writing gets free; what the kernel holds is still delivered.
         self.stream.shutdown(Shutdown::Both);
         let entry = self.shard.sockets.borrow_mut().remove(self.key);
+        if entry.as_ref().is_some_and(|entry| entry.outlasts) {
+            self.shard.outlasting.set(self.shard.outlasting.get() - 1);
+        }
         if let Some(key) = entry.and_then(|entry| entry.connection) {
             self.shard.outlets.borrow_mut().remove(key);
             self.shard.with_hub(|hub| hub.disconnect(key));

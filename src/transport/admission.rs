@@ -5,13 +5,14 @@
 
 use http::{Method, StatusCode, header};
 
+use super::request::Name;
 use super::{Door, Pages, Settings};
 use crate::api;
 use crate::auth::{Identity, TokenError, origin, token};
 use crate::config::{Mode, Refuse};
 use crate::protocol::http::{Handshake, Head, Response, handshake};
 use crate::protocol::websocket::CloseCode;
-use crate::shard::Node;
+use crate::shard::Shard;
 
 /// What a request comes to.
 pub(super) enum Admission {
@@ -37,7 +38,8 @@ pub(super) enum Upgrade {
 pub(super) struct Court<'a> {
     pub(super) settings: &'a Settings,
     pub(super) pages: Option<&'a Pages>,
-    pub(super) node: &'a Node,
+    pub(super) shard: &'a Shard,
+    pub(super) request: Name<'a>,
     /// Unix time in seconds.
     pub(super) now_s: u64,
 }
@@ -45,15 +47,18 @@ pub(super) struct Court<'a> {
 /// Judges a request that came by `door`.
 pub(super) fn judge(head: &Head, door: Door, court: Court<'_>) -> Admission {
     match door {
-        Door::Admin => Admission::Answer(api::answer(head, court.node)),
+        Door::Admin => Admission::Answer(api::answer(head, court.shard, &court.settings.config)),
         Door::Public => judge_public(head, court),
     }
 }
 
 fn judge_public(head: &Head, court: Court<'_>) -> Admission {
-    let websocket = &court.settings.config.websocket;
+    let (server, websocket) = (&court.settings.config.server, &court.settings.config.websocket);
+    if server.health_path.as_deref() == Some(&head.path) {
+        return Admission::Answer(api::readiness(head, court.shard));
+    }
     if head.path == websocket.path {
-        return match shake_hands(head, |head| identify(head, court.settings, court.now_s)) {
+        return match shake_hands(head, |head| identify(head, court)) {
             // A refusal too: a browser hears no close code of a WebSocket without the subprotocol it asked for.
             Admission::Upgrade(handshake, upgrade) => {
                 Admission::Upgrade(handshake.speaking(SUBPROTOCOL, head), upgrade)
@@ -86,7 +91,8 @@ fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Respons
 }
 
 /// The identity of a handshake, or its refusal.
-fn identify(head: &Head, settings: &Settings, now_s: u64) -> Result<Upgrade, Response> {
+fn identify(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
+    let Court { settings, request, now_s, .. } = court;
     let auth = &settings.config.auth;
     let forbidden = |message: &str| Response::json_error(StatusCode::FORBIDDEN, "origin", message);
     if !origin::allowed(&head.headers, &auth.allowed_origins) {
@@ -100,7 +106,7 @@ fn identify(head: &Head, settings: &Settings, now_s: u64) -> Result<Upgrade, Res
         Err(error @ TokenError::NoOrigin) => return Err(forbidden(&error.to_string())),
         Err(error) => error,
     };
-    tracing::debug!(%error, "unauthorized");
+    tracing::debug!(%request, %error, "unauthorized");
     match auth.refuse {
         Refuse::Close4001 if error == TokenError::Expired => {
             Ok(Upgrade::Refused(CloseCode::TOKEN_EXPIRED, "Token expired"))

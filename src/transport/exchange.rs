@@ -3,14 +3,16 @@
 //! Each exchange ends in next, upgrade or close. A head is read under a deadline that its bytes do not
 //! extend; what arrives behind a head that upgrades is kept for the WebSocket.
 
+use std::cell::Cell;
 use std::net::Shutdown;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::debug;
 
 use super::admission::{self, Admission, Court, Upgrade};
+use super::request::{Name, Number, Shown};
 use super::{Door, Services, Settings, address_full, client, linger};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
@@ -24,6 +26,8 @@ use crate::shard::Socket;
 pub(super) struct Upgraded {
     pub(super) writer: Writer,
     pub(super) purpose: Purpose,
+    /// The request that asked for it.
+    pub(super) request: Number,
     /// The answer to the handshake, to go out first.
     pub(super) switching: BytesMut,
     /// What came behind the head.
@@ -52,10 +56,13 @@ pub(super) async fn serve(
     writer: Writer,
     services: &Services,
     door: Door,
+    request: &Cell<Number>,
 ) -> Option<Upgraded> {
-    let mut exchange = Exchange { socket, writer, services, buffer: Vec::new() };
+    let mut exchange = Exchange { socket, writer, services, request, buffer: Vec::new() };
     loop {
-        let head = match exchange.read_head().await {
+        let read = exchange.read_head().await;
+        request.set(services.requests.next());
+        let head = match read {
             Read::Head(head) => head,
             Read::Refused(error) => return exchange.close_with(error.response()).await,
             Read::Late => return exchange.close_with(late()).await,
@@ -63,11 +70,12 @@ pub(super) async fn serve(
         };
         let metrics = socket.shard().metrics();
         metrics.requests_total.add(1);
-        let node = socket.shard().node();
-        if node.quota.is_stopping() {
+        let shard = socket.shard();
+        let settings = services.settings();
+        let is_health = settings.config.server.health_path.as_deref() == Some(&head.path);
+        if door == Door::Public && !is_health && shard.node().quota.is_stopping() {
             return exchange.close_with(stopping()).await;
         }
-        let settings = services.settings();
         if door == Door::Public
             && let Err(full) = sit(socket, &head, &settings)
         {
@@ -77,10 +85,18 @@ pub(super) async fn serve(
             }
             continue;
         }
-        let court = Court { settings: &settings, pages: services.pages.as_ref(), node, now_s: unix_s() };
+        let court = Court {
+            settings: &settings,
+            pages: services.pages.as_ref(),
+            shard,
+            request: exchange.name(),
+            now_s: unix_s(),
+        };
         match admission::judge(&head, door, court) {
             Admission::Answer(response) => {
-                debug!(peer = %socket.peer(), method = %head.method, path = head.path, status = %response.status);
+                if door == Door::Public && response.status == StatusCode::UNAUTHORIZED {
+                    metrics.unauthorized_total.add(1);
+                }
                 if !exchange.answer(&head, response).await {
                     return None;
                 }
@@ -108,11 +124,17 @@ struct Exchange<'a> {
     socket: &'a Socket,
     writer: Writer,
     services: &'a Services,
+    /// The request that is read or answered.
+    request: &'a Cell<Number>,
     /// What was read and belongs to no head yet.
     buffer: Vec<u8>,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    fn name(&self) -> Name<'a> {
+        self.services.requests.name(self.request.get())
+    }
+
     async fn read_head(&mut self) -> Read {
         let settings = self.services.settings();
         let limits = &settings.config.limits;
@@ -154,7 +176,9 @@ impl Exchange<'_> {
         let keep_alive = head.keep_alive && matches!(head.body, Body::None | Body::Length(0));
         let after = if keep_alive { After::KeepAlive } else { After::Close };
         let head_only = admission::is_head_only(head);
-        if !self.write(&response, after, head_only).await {
+        let (request, peer, status) = (self.name(), self.socket.peer(), response.status.as_u16());
+        debug!(%request, %peer, method = %head.method, path = %Shown(&head.path), status, "answered");
+        if !self.write(response, after, head_only).await {
             return false;
         }
         if !keep_alive {
@@ -165,18 +189,23 @@ impl Exchange<'_> {
 
     /// The last answer on this connection.
     async fn close_with(&mut self, response: Response) -> Option<Upgraded> {
-        if self.write(&response, After::Close, false).await {
+        let (request, peer, status) = (self.name(), self.socket.peer(), response.status.as_u16());
+        debug!(%request, %peer, status, "answered, and closed");
+        if self.write(response, After::Close, false).await {
             self.hang_up().await;
         }
         None
     }
 
-    async fn write(&mut self, response: &Response, after: After, head_only: bool) -> bool {
+    async fn write(&mut self, response: Response, after: After, head_only: bool) -> bool {
+        let metrics = self.socket.shard().metrics();
         if response.status.is_client_error() || response.status.is_server_error() {
-            self.socket.shard().metrics().request_errors_total.add(1);
+            metrics.request_errors_total.add(1);
         }
+        let name = HeaderValue::try_from(self.name().to_string()).expect("a name is digits and hyphens");
+        let response = response.with(X_REQUEST_ID, name);
         let mut out = BytesMut::new();
-        encode_response(&mut out, response, after, head_only, HttpDate::from_unix_s(unix_s()));
+        encode_response(&mut out, &response, after, head_only, HttpDate::from_unix_s(unix_s()));
         self.write_bytes(out.freeze()).await
     }
 
@@ -194,12 +223,16 @@ impl Exchange<'_> {
 
     async fn upgrade(mut self, handshake: &Handshake, upgrade: Upgrade) -> Option<Upgraded> {
         let mut switching = BytesMut::with_capacity(SWITCHING_BYTES);
-        handshake.encode_switching(&mut switching);
+        let name = self.name();
+        handshake.encode_switching(&mut switching, &[("X-Request-Id", &name.to_string())]);
         let purpose = match upgrade {
             Upgrade::Native(identity) => Purpose::Native(Box::new(identity)),
             Upgrade::Echo => Purpose::Echo,
             Upgrade::Refused(code, reason) => {
-                self.socket.shard().metrics().unauthorized_total.add(1);
+                let metrics = self.socket.shard().metrics();
+                metrics.unauthorized_total.add(1);
+                metrics.closes.by_code(code.to_wire()).add(1);
+                debug!(request = %name, peer = %self.socket.peer(), code = code.to_wire(), "refused");
                 encode_close(&mut switching, code, reason);
                 if self.write_bytes(switching.freeze()).await {
                     self.hang_up().await;
@@ -207,7 +240,8 @@ impl Exchange<'_> {
                 return None;
             }
         };
-        Some(Upgraded { writer: self.writer, purpose, switching, rest: self.buffer })
+        let request = self.request.get();
+        Some(Upgraded { writer: self.writer, purpose, request, switching, rest: self.buffer })
     }
 }
 
@@ -219,6 +253,7 @@ fn stopping() -> Response {
     Response::json_error(StatusCode::SERVICE_UNAVAILABLE, "stopping", "this node is going away")
 }
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a peer may take to read an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long a peer has to hang up once everything is said.

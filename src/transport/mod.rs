@@ -8,9 +8,10 @@ mod client;
 mod exchange;
 mod linger;
 mod native;
+mod request;
 mod websocket;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -27,10 +28,13 @@ use crate::protocol::websocket::{CloseCode, Limits};
 use crate::quota::{Addresses, Rate, Seat, TooMany};
 use crate::shard::{Arrival, GOODBYE_WITHIN, Shard, Socket};
 
+pub use request::Requests;
+
 /// What a shard's connections are served by and judged by.
 pub struct Services {
     settings: RefCell<Rc<Settings>>,
     pages: Option<Pages>,
+    requests: Requests,
 }
 
 /// What was configured, as it holds between two reloads.
@@ -46,9 +50,9 @@ pub struct Settings {
 pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 impl Services {
-    /// By these settings, with these pages besides the configured paths.
-    pub fn new(settings: Settings, pages: Option<Pages>) -> Services {
-        Services { settings: RefCell::new(Rc::new(settings)), pages }
+    /// By these settings, with these pages besides the configured paths, and names for requests.
+    pub fn new(settings: Settings, pages: Option<Pages>, requests: Requests) -> Services {
+        Services { settings: RefCell::new(Rc::new(settings)), pages, requests }
     }
 
     /// The settings that hold now. Whoever keeps them over a wait goes by old ones.
@@ -125,19 +129,28 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
         Ok(opened) => opened,
         Err(error) => return debug!(%error, "a socket could not be taken up"),
     };
+    if door == Door::Admin {
+        // A drain is when there is most to look at.
+        socket.outlast_drain();
+    }
     let services = services.clone();
     spawn(async move {
+        let request = Cell::new(0);
         let served = pin!(async {
             // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
             // what it moves. Idle, they are most of what a connection costs.
-            if let Some(reader) = Box::pin(shake_hands(&socket, writer, services, door)).await {
+            let shaken = Box::pin(shake_hands(&socket, writer, &services, door, &request)).await;
+            if let Some(reader) = shaken {
                 websocket::serve(&socket, reader).await;
             }
         });
         if let Err(panicked) = catch(served).await {
             // In protocol or transport: this connection's state is gone, nobody else's is touched.
             socket.shard().metrics().panics_total.add(1);
-            error!(peer = %socket.peer(), %panicked, "a connection's handler panicked");
+            let request = services.requests.name(request.get());
+            let connection = socket.connection().map(|key| socket.shard().connection_id(key));
+            let connection = connection.map(tracing::field::display);
+            error!(peer = %socket.peer(), %request, connection, %panicked, "a connection's handler panicked");
             if let Some(key) = socket.connection() {
                 socket.shard().dismiss(key, CloseCode::INTERNAL, "internal error", GOODBYE_WITHIN);
                 Box::pin(linger::until_gone(&socket)).await;
@@ -150,9 +163,10 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
 async fn shake_hands(
     socket: &Socket,
     writer: Writer,
-    services: Rc<Services>,
+    services: &Rc<Services>,
     door: Door,
+    request: &Cell<request::Number>,
 ) -> Option<Box<websocket::Reader>> {
-    let upgraded = exchange::serve(socket, writer, &services, door).await?;
-    Some(Box::new(websocket::Reader::open(socket, services, upgraded)))
+    let upgraded = exchange::serve(socket, writer, services, door, request).await?;
+    Some(Box::new(websocket::Reader::open(socket, services.clone(), upgraded)))
 }

@@ -2,6 +2,7 @@
 //!
 //! What a rule refuses is answered with an error and the connection stays. Keeps nothing of a room.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::auth::{Identity, TokenError, rooms};
@@ -23,6 +24,8 @@ pub(super) struct Caller<'a> {
     pub(super) shard: &'a Shard,
     pub(super) settings: &'a Settings,
     pub(super) key: ConnectionKey,
+    /// Whether this connection has sent a broadcast or an event.
+    pub(super) spoke: &'a Cell<bool>,
 }
 
 /// A command that has to wait for a home.
@@ -53,6 +56,7 @@ impl Native {
                 return None;
             }
         };
+        caller.count(&command);
         match self.execute(command, id.as_ref(), caller) {
             Ok(blocked) => blocked,
             Err(refused) => {
@@ -68,7 +72,7 @@ impl Native {
         id: Option<&RequestId>,
         caller: Caller<'_>,
     ) -> Result<Option<(ShardId, Blocked)>, Refused> {
-        let Caller { shard, settings, key } = caller;
+        let Caller { shard, settings, key, .. } = caller;
         match command {
             Command::Join { room } => {
                 self.check(&room, settings, rooms::may_join)?;
@@ -193,6 +197,27 @@ impl From<Refusal> for Refused {
 }
 
 impl Caller<'_> {
+    fn count(self, command: &Command) {
+        let metrics = self.shard.metrics();
+        match command {
+            Command::Join { .. } => metrics.joins_total.add(1),
+            Command::Leave { .. } => metrics.leaves_total.add(1),
+            Command::Broadcast { .. } => {
+                metrics.broadcasts_total.add(1);
+                self.speak();
+            }
+            Command::Event { .. } => self.speak(),
+            _ => (),
+        }
+    }
+
+    /// The connection does what only a WebSocket can.
+    pub(super) fn speak(self) {
+        if !self.spoke.replace(true) {
+            self.shard.metrics().receive_only_connections.sub(1);
+        }
+    }
+
     fn reply_error(self, id: Option<&RequestId>, refused: &Refused) {
         self.shard.metrics().message_errors_total.add(1);
         let Refused(code, message) = *refused;

@@ -4,6 +4,7 @@
 //! the peer to read its replies) is copied out. Knows no room: that is `native`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tracing::debug;
 
 use super::exchange::{Purpose, Upgraded};
 use super::native::{Blocked, Caller, Native};
+use super::request::{Name, Number};
 use super::{Services, Settings, linger};
 use crate::hub::{ConnectionKey, ShardId};
 use crate::net::unix_s;
@@ -75,16 +77,20 @@ struct Connection {
     shard: Rc<Shard>,
     services: Rc<Services>,
     key: ConnectionKey,
+    /// The request that it came by.
+    request: Number,
     /// None: an echo.
     native: Option<Native>,
     address: AddressKey,
     pace: Pace,
+    /// Whether it has sent a broadcast or an event: who only listens could do so over plain HTTP.
+    spoke: Cell<bool>,
 }
 
 impl Reader {
     /// The birth of a connection: the handshake's answer goes out first.
     pub(super) fn open(socket: &Socket, services: Rc<Services>, upgraded: Upgraded) -> Reader {
-        let Upgraded { writer, purpose, switching, rest } = upgraded;
+        let Upgraded { writer, purpose, request, switching, rest } = upgraded;
         let shard = socket.shard();
         let (key, native) = match purpose {
             Purpose::Echo => (socket.connect(writer, "echo".into(), switching, |_, _| ()), None),
@@ -95,12 +101,17 @@ impl Reader {
                     native::encode_connected(out, &user, &connection, shard.index());
                 });
                 shard.set_expiry(key, identity.lasts(unix_s()));
-                debug!(peer = %socket.peer(), user = &*user, shard = shard.index(), "connected");
                 (key, Some(Native::new(*identity)))
             }
         };
-        let (address, pace) = (socket.address(), Pace::default());
-        let connection = Connection { shard: shard.clone(), services, key, native, address, pace };
+        let (name, peer, connection) =
+            (services.requests.name(request), socket.peer(), shard.connection_id(key));
+        let user = native.as_ref().map(Native::user);
+        debug!(request = %name, %connection, %peer, user, shard = shard.index(), "connected");
+        shard.metrics().receive_only_connections.add(1);
+        let (address, pace, spoke) = (socket.address(), Pace::default(), Cell::new(false));
+        let shard = shard.clone();
+        let connection = Connection { shard, services, key, request, native, address, pace, spoke };
         Reader { decoder: Decoder::default(), blocked: None, rest, connection }
     }
 
@@ -152,7 +163,6 @@ impl Reader {
             }
             let step = self.decoder.decode(&mut input[used..], &limits).map_err(|violation| {
                 self.connection.shard.metrics().violations_total.add(1);
-                debug!(%violation, "closed");
                 let reason = violation.to_string().into();
                 Farewell { code: violation.close_code(), reason, within: GOODBYE_WITHIN }
             })?;
@@ -171,8 +181,12 @@ impl Reader {
 }
 
 impl Connection {
+    fn name(&self) -> Name<'_> {
+        self.services.requests.name(self.request)
+    }
+
     fn caller<'a>(&'a self, settings: &'a Settings) -> Caller<'a> {
-        Caller { shard: &self.shard, settings, key: self.key }
+        Caller { shard: &self.shard, settings, key: self.key, spoke: &self.spoke }
     }
 
     fn reply(&self, opcode: Opcode, payload: &[u8]) {
@@ -191,7 +205,7 @@ impl Connection {
         match (event, &mut self.native) {
             (Event::Text(text), Some(native)) => {
                 self.shard.metrics().messages_total.add(1);
-                let caller = Caller { shard: &self.shard, settings, key: self.key };
+                let caller = Caller { shard: &self.shard, settings, key: self.key, spoke: &self.spoke };
                 if let Some((home, blocked)) = native.on_text(text, caller) {
                     return Ok(After::Wait(home, blocked));
                 }
@@ -200,12 +214,19 @@ impl Connection {
                 let reason = "binary messages are not spoken here".into();
                 return Err(Farewell { code: CloseCode::UNSUPPORTED, reason, within: HANG_UP_WITHIN });
             }
-            (Event::Text(payload), None) => self.reply(Opcode::Text, payload),
-            (Event::Binary(payload), None) => self.reply(Opcode::Binary, payload),
+            (Event::Text(payload), None) => {
+                self.caller(settings).speak();
+                self.reply(Opcode::Text, payload);
+            }
+            (Event::Binary(payload), None) => {
+                self.caller(settings).speak();
+                self.reply(Opcode::Binary, payload);
+            }
             (Event::Ping(payload), _) => self.on_ping(payload, reading),
             (Event::Pong(_), _) => (),
             (Event::Close(close), _) => {
                 let code = close.map_or(CloseCode::NORMAL, |(code, _)| code);
+                self.shard.answer_close(self.key, code, HANG_UP_WITHIN);
                 return Err(Farewell { code, reason: "".into(), within: HANG_UP_WITHIN });
             }
         }
@@ -255,8 +276,22 @@ impl Connection {
 
     fn say_goodbye(&self, farewell: Farewell) -> Progress {
         let Farewell { code, reason, within } = farewell;
+        let (request, connection) = (self.name(), self.shard.connection_id(self.key));
+        debug!(%request, %connection, code = code.to_wire(), reason = &*reason, "goodbye");
         self.shard.dismiss(self.key, code, &reason, within);
         Progress::Goodbye
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        debug!(request = %self.name(), connection = %self.shard.connection_id(self.key), "ended");
+        let metrics = self.shard.metrics();
+        metrics.ended_total.add(1);
+        if !self.spoke.get() {
+            metrics.receive_only_connections.sub(1);
+            metrics.ended_receive_only_total.add(1);
+        }
     }
 }
 

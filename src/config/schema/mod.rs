@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Address, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, Mode, Pattern, Refuse,
-    RoomRule, Server, WebSocket,
+    Access, Address, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, LogFormat, Mode, Pattern,
+    Refuse, RoomRule, Server, WebSocket,
 };
 
 /// A section of the file.
@@ -104,6 +104,8 @@ impl Draft {
                 driver: Driver::Auto,
                 drain: Duration::ZERO,
                 trusted_proxies: Vec::new(),
+                health_path: None,
+                log_format: LogFormat::Text,
             },
             admin: Admin { address: address.into(), keys: Vec::new() },
             auth: Auth {

@@ -1,8 +1,8 @@
 //! The rows of the process: its listeners, its workers, its operator's door.
 
 use super::super::key::{Key, Kind};
-use super::super::value::is_bearer;
-use super::super::{Driver, Network, Secret};
+use super::super::value::{is_bearer, is_path};
+use super::super::{Driver, LogFormat, Network, Secret};
 use super::{HOUR, Keys, Section, fit, store};
 
 pub(super) const LISTENER: Section = Section {
@@ -63,6 +63,24 @@ pub(super) const SERVER: Section = Section {
                 no trusted proxy. From anybody else the header means nothing.",
             past: "",
         },
+        Key {
+            name: "health_path",
+            kind: Kind::Text(MAYBE_PATH_FORM, |it, text| {
+                let path = (text.is_empty() || is_path(text)).then(|| text.to_owned());
+                store(&mut it.config.server.health_path, path.map(|path| (!path.is_empty()).then_some(path)))
+            }),
+            default: "\"\"",
+            help: "\"/healthz\" answers a balancer on the public listeners too: 200, or 503 in a drain.",
+            past: "",
+        },
+        Key {
+            name: "log_format",
+            kind: word!(LogFormat, it => it.config.server.log_format),
+            default: "\"text\"",
+            help: "Lines on standard error: \"text\" for people, \"json\" for machines, one object a line. What is \
+                wrong with this configuration is always told in text.",
+            past: "",
+        },
     ]),
     example: "",
 };
@@ -100,4 +118,5 @@ pub(super) const ADMIN: Section = Section {
 
 const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or systemd:NAME";
 const NETWORK_FORM: &str = "a network is IP or IP/PREFIX, without bits behind the prefix, such as 10.0.0.0/8";
+const MAYBE_PATH_FORM: &str = "empty, or a path, which begins with / and is visible ASCII without ? and #";
 const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";

@@ -18,6 +18,8 @@ fn the_defaults_are_those_of_the_design() {
             driver: Driver::Auto,
             drain: Duration::from_secs(30),
             trusted_proxies: vec![],
+            health_path: None,
+            log_format: LogFormat::Text,
         },
         admin: Admin { address: "127.0.0.1:9091".parse().expect("an address"), keys: vec![] },
         auth: Auth {
@@ -109,6 +111,8 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("server.driver", "epoll"),
     ("server.drain", "0s"),
     ("server.trusted_proxies", "[\"10.0.0.0/8\"]"),
+    ("server.health_path", "/healthz"),
+    ("server.log_format", "json"),
     ("admin.address", "127.0.0.1:1"),
     ("admin.keys", "['k']"),
     ("auth.mode", "none"),

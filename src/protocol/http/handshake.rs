@@ -5,7 +5,7 @@
 
 use super::fields::{elements, has_token, only};
 use super::head::{Body, Head};
-use super::response::Response;
+use super::response::{Response, put_field};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, BytesMut};
@@ -29,18 +29,20 @@ impl Handshake {
         Self { subprotocol: offered.then_some(subprotocol), ..self }
     }
 
-    /// Appends the head of the response that makes a WebSocket of the connection.
+    /// Appends the head of the response that makes a WebSocket of the connection, with these fields besides its
+    /// own.
     ///
     /// No extension is agreed to, and no subprotocol but that of [`Handshake::speaking`].
-    pub fn encode_switching(&self, out: &mut BytesMut) {
+    pub fn encode_switching(&self, out: &mut BytesMut, fields: &[(&str, &str)]) {
         out.reserve(SWITCHING.len() + ACCEPT_LEN + 4);
         out.put_slice(SWITCHING);
         out.put_slice(&self.accept);
-        if let Some(subprotocol) = self.subprotocol {
-            out.put_slice(b"\r\nSec-WebSocket-Protocol: ");
-            out.put_slice(subprotocol.as_bytes());
+        out.put_slice(b"\r\n");
+        let subprotocol = self.subprotocol.map(|subprotocol| ("Sec-WebSocket-Protocol", subprotocol));
+        for (name, value) in subprotocol.iter().chain(fields) {
+            put_field(out, name.as_bytes(), value.as_bytes());
         }
-        out.put_slice(b"\r\n\r\n");
+        out.put_slice(b"\r\n");
     }
 }
 
@@ -181,11 +183,11 @@ mod tests {
             ],
         );
         let mut out = BytesMut::new();
-        handshake.expect("in due form").encode_switching(&mut out);
+        handshake.expect("in due form").encode_switching(&mut out, &[("X-Request-Id", "a-0-1")]);
         assert_eq!(
             &out[..],
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Request-Id: a-0-1\r\n\r\n"
         );
     }
 
@@ -205,7 +207,7 @@ mod tests {
             let fields = [&[UPGRADE, CONNECTION, KEY, VERSION], offers].concat();
             let head = head("GET / HTTP/1.1", &fields);
             let mut out = BytesMut::new();
-            check(&head).expect("in due form").speaking("ours", &head).encode_switching(&mut out);
+            check(&head).expect("in due form").speaking("ours", &head).encode_switching(&mut out, &[]);
             let expected = if agreed { "\r\nSec-WebSocket-Protocol: ours\r\n\r\n" } else { "+xOo=\r\n\r\n" };
             assert!(out.ends_with(expected.as_bytes()), "{offers:?}: {out:?}");
         }

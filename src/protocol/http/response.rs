@@ -121,7 +121,7 @@ pub fn encode_response(
     }
 }
 
-fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+pub(super) fn put_field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
     out.put_slice(name);
     out.put_slice(b": ");
     out.put_slice(value);
