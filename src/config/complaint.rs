@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaints {
     file: Option<String>,
-    list: Vec<Complaint>,
+    pub(super) list: Vec<Complaint>,
 }
 
 impl Complaints {
@@ -44,7 +44,8 @@ impl fmt::Display for Complaints {
             match place {
                 Place::Line(line) => write!(f, "{file}:{line}: {text}")?,
                 Place::File => write!(f, "{file}: {text}")?,
-                Place::Variable(name) => write!(f, "{name}: {text}")?,
+                // An unknown variable may be called anything, line ends included.
+                Place::Variable(name) => write!(f, "{}: {text}", excerpt(name))?,
             }
         }
         Ok(())
@@ -126,6 +127,13 @@ mod tests {
         assert_eq!(meant("tls", keys), None);
         assert_eq!(meant("", keys), None);
         assert_eq!(meant(&"frame".repeat(20), keys), None);
+    }
+
+    #[test]
+    fn a_variable_named_over_two_lines_is_one_complaint() {
+        let place = Place::Variable("VESTIBULE_LIMITS__\nLAG\u{1b}[2J".to_owned());
+        let complaints = Complaints::new(None, vec![Complaint { place, text: "unknown".to_owned() }]);
+        assert_eq!(complaints.to_string(), "VESTIBULE_LIMITS__...: unknown");
     }
 
     #[test]
