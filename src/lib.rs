@@ -35,13 +35,17 @@ pub mod hub;
 pub mod mesh;
 pub mod protocol;
 
+#[cfg(test)]
+#[path = "../fuzz/corpus.rs"]
+mod corpus;
+
 #[cfg(feature = "server")]
 pub mod api;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "fuzz"))]
 pub mod auth;
 #[cfg(feature = "server")]
 pub mod cli;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "server", feature = "fuzz"))]
 pub mod config;
 #[cfg(feature = "server")]
 pub mod metrics;

@@ -3,6 +3,8 @@
 //! Pure: time comes as an argument, and nothing here does I/O, logs, or keeps a token. Where a token may stand,
 //! in what order, is `token`; whether it is good, `jwt`.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod jwt;
 pub mod origin;
 pub mod rooms;

@@ -8,6 +8,8 @@
 mod address;
 mod check;
 mod complaint;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod jwks;
 mod key;
 mod manual;
@@ -33,6 +35,7 @@ pub use network::Network;
 pub use pattern::{BadPattern, Pattern};
 pub use public_key::PublicKey;
 pub use value::{Access, Algorithm, Driver, LogFormat, Mode, Refuse, Secret};
+#[cfg(feature = "server")]
 pub(crate) use value::{parse_duration, show_duration};
 
 use schema::Draft;

@@ -17,6 +17,8 @@
 
 mod connection;
 mod delivery;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod home;
 mod lanes;
 mod log;
@@ -24,7 +26,7 @@ mod message;
 mod peer;
 mod publication;
 mod room;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod simulation;
 
 use std::collections::{HashMap, VecDeque};

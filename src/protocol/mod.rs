@@ -3,6 +3,8 @@
 //! Pure: no socket, no clock, no allocation that a peer's announcement alone can cause.
 
 mod decimal;
+#[cfg(any(test, feature = "fuzz"))]
+mod fuzz;
 pub mod http;
 pub mod json;
 pub mod native;

@@ -4,6 +4,9 @@
 //! one whole WebSocket text frame, its length known before its first byte. It must not decide whether a command
 //! is allowed, nor know what a room is beyond its name.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+
 use super::decimal::Decimal;
 use super::json::{self, Object};
 use super::websocket::{Opcode, encode_header};

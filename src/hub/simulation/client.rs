@@ -77,6 +77,11 @@ impl Client {
         self.asked.insert(id, asked);
     }
 
+    /// How many of its requests it has not seen acknowledged.
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Whether it may still ask for something.
     pub(super) fn is_staying(&self) -> bool {
         self.fence.is_none() && !self.closed

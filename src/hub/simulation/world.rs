@@ -17,16 +17,33 @@ use crate::protocol::native::{Request, RequestId};
 use crate::protocol::websocket::CloseCode;
 
 /// All there is.
-pub(super) struct World {
+pub(in crate::hub) struct World {
     pub(super) hubs: Vec<Hub>,
     /// `lanes[from][to]`.
     pub(super) lanes: Vec<Vec<VecDeque<Message>>>,
     pub(super) clients: Vec<Client>,
     pub(super) ledger: Ledger,
     pub(super) lag_bytes: usize,
+    /// Of each hub.
+    pub(super) paces: Vec<Pace>,
     dice: Dice,
     lane_len_max: usize,
     next_id: u64,
+}
+
+/// How much a hub's rooms are told between two of its turns.
+#[derive(Clone, Default)]
+pub(super) struct Pace {
+    at_last_turn: u64,
+    pub(super) most: u64,
+}
+
+impl Pace {
+    fn note(&mut self, hub: &Hub) -> u64 {
+        let told = hub.counts().appended + hub.counts().gaps;
+        self.most = self.most.max(told - self.at_last_turn);
+        told
+    }
 }
 
 /// What a client asks of its hub.
@@ -56,8 +73,18 @@ impl Lanes for Outgoing<'_> {
 }
 
 impl World {
+    /// A world in which a seed decides what happens.
+    #[cfg(test)]
     pub(super) fn new(seed: u64) -> World {
-        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995);
+        World::with(Dice { script: Vec::new(), seed: spread(seed) }, seed)
+    }
+
+    /// A world in which `script` decides, as far as it goes.
+    pub(in crate::hub) fn scripted(script: &[u8]) -> World {
+        World::with(Dice { script: script.iter().rev().copied().collect(), seed: spread(0) }, 0)
+    }
+
+    fn with(mut dice: Dice, seed: u64) -> World {
         let shards = 1 + dice.below(4) as u16;
         let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
         let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
@@ -76,40 +103,59 @@ impl World {
             clients: Vec::new(),
             ledger: Ledger::default(),
             lag_bytes,
+            paces: vec![Pace::default(); shards.into()],
             dice,
             lane_len_max,
             next_id: 0,
         }
     }
 
+    #[cfg(test)]
     pub(super) fn run(&mut self, steps: usize) {
         for _ in 0..steps {
-            match self.dice.below(20) {
-                0 => self.connect(),
-                1 if self.dice.below(4) == 0 => self.disconnect(),
-                1 => self.raise_fence(),
-                2..=4 => self.act(Command::Join),
-                5 => self.act(Command::Leave),
-                6..=10 => self.publish(),
-                11 => {
-                    if let Some(client) = self.pick() {
-                        self.clients[client].stalled ^= true;
-                    }
-                }
-                12..=14 => {
-                    if let Some(client) = self.pick()
-                        && !self.clients[client].stalled
-                    {
-                        self.complete_write(client);
-                    }
-                }
-                _ => {
-                    let shard = self.dice.below(self.hubs.len());
-                    self.turn(shard);
+            self.step();
+        }
+    }
+
+    /// Goes on while the script does.
+    pub(in crate::hub) fn run_script(&mut self, steps_max: usize) {
+        for _ in 0..steps_max {
+            if self.dice.script.is_empty() {
+                break;
+            }
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        match self.dice.below(20) {
+            0 => self.connect(),
+            1 if self.dice.below(4) == 0 => self.disconnect(),
+            1 => self.raise_fence(),
+            2..=4 => self.act(Command::Join),
+            5 => self.act(Command::Leave),
+            6..=10 => self.publish(),
+            11 => {
+                if let Some(client) = self.pick() {
+                    self.clients[client].stalled ^= true;
                 }
             }
-            self.check_bounds();
+            12..=14 => {
+                if let Some(client) = self.pick()
+                    && !self.clients[client].stalled
+                {
+                    self.complete_write(client);
+                }
+            }
+            _ => {
+                let shard = self.dice.below(self.hubs.len());
+                self.turn(shard);
+            }
         }
+        for (pace, hub) in self.paces.iter_mut().zip(&self.hubs) {
+            pace.note(hub);
+        }
+        self.check_bounds();
     }
 
     fn pick(&mut self) -> Option<usize> {
@@ -250,6 +296,7 @@ impl World {
         let (lanes, dice) = (&mut self.lanes[shard], &mut self.dice);
         self.hubs[shard].push(&mut Outgoing { lanes, len_max, dice });
         self.hubs[shard].end_turn();
+        self.paces[shard].at_last_turn = self.paces[shard].note(&self.hubs[shard]);
         while self.hubs[shard].poll_too_slow().is_some() {}
         while let Some(key) = self.hubs[shard].poll_writable() {
             let listed = |client: &&mut Client| !client.gone && client.shard == shard && client.key == key;
@@ -282,6 +329,11 @@ impl World {
             self.remove(client);
         }
     }
+}
+
+/// A seed that small numbers do not make alike.
+fn spread(seed: u64) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995
 }
 
 fn request_id(number: u64) -> RequestId {

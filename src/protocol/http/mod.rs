@@ -5,6 +5,8 @@
 
 mod date;
 mod fields;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod handshake;
 mod head;
 mod response;

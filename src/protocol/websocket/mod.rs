@@ -8,6 +8,8 @@
 
 mod close;
 pub mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod mask;
 mod message;
 pub mod utf8;
