@@ -54,6 +54,9 @@ impl World {
             }
         }
         for _ in 0..ROUNDS_TO_FORGET {
+            if self.is_at_rest() {
+                break;
+            }
             for shard in 0..self.hubs.len() {
                 self.turn(shard);
             }
