@@ -38,7 +38,7 @@ pub fn handshake(fields: &[u8]) {
         Ok(granted) => {
             check_asked(&head);
             let mut out = BytesMut::new();
-            granted.speaking("vestibule", &head).encode_switching(&mut out);
+            granted.speaking("vestibule", &head).encode_switching(&mut out, &[]);
             let mut fields = [httparse::EMPTY_HEADER; 8];
             let mut response = httparse::Response::new(&mut fields);
             assert_eq!(response.parse(&out), Ok(httparse::Status::Complete(out.len())));
