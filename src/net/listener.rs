@@ -28,17 +28,26 @@ use super::{
 };
 
 /// Binds and listens: `backlog` connections may wait to be accepted (at most net.core.somaxconn).
-///
-/// With TCP_NODELAY, which on Linux every accepted socket inherits: one system call a connection less.
 pub fn bind(address: SocketAddr, backlog: i32) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // So that a restart need not wait for the connections of the last run to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
+    prepare(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(socket.into())
 }
+
+/// Makes a listening socket ready: with TCP_NODELAY and a small send buffer, which on Linux every accepted socket
+/// inherits, two system calls a connection less.
+pub fn prepare(listener: &Socket) -> io::Result<()> {
+    listener.set_tcp_nodelay(true)?;
+    listener.set_send_buffer_size(SEND_BUFFER_BYTES)
+}
+
+/// What the kernel may hold for a peer that does not read (it doubles this): what is beyond waits in the process, where
+/// it is counted. Left to itself the kernel took 1.7 GB for 2000 of them.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// A worker's hand on the listening socket.
 pub struct Listener {

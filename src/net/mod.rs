@@ -29,7 +29,7 @@ pub use clock::{Instant, now, sleep, unix_s, within};
 pub use cpus::cpus;
 pub use driver::{Driver, NoDriver, current as driver, probe, run};
 pub use guard::{Panicked, catch};
-pub use listener::{Accepted, Listener, NotAccepted, bind};
+pub use listener::{Accepted, Listener, NotAccepted, bind, prepare};
 pub use notify::Notify;
 pub use stream::{Stream, Writer};
 pub use task::{Task, spawn};

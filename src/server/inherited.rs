@@ -8,6 +8,8 @@ use std::net::TcpListener;
 use listenfd::ListenFd;
 use socket2::SockRef;
 
+use crate::net;
+
 /// What was passed to this process, by name.
 pub(super) struct Inherited {
     sockets: Vec<(String, io::Result<TcpListener>)>,
@@ -55,12 +57,12 @@ impl Inherited {
     }
 }
 
-/// With TCP_NODELAY, which on Linux every accepted socket inherits.
+/// As one that was bound here: see [`net::prepare`].
 fn made_ready(listener: TcpListener) -> io::Result<TcpListener> {
     let socket = SockRef::from(&listener);
     if !socket.is_listener()? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
     }
-    socket.set_tcp_nodelay(true)?;
+    net::prepare(&socket)?;
     Ok(listener)
 }

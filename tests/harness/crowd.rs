@@ -86,6 +86,8 @@ impl Seat {
                     let _ = self.stream.write(&super::client_frame(0x88, payload));
                     on(Sight::Close(payload));
                 }
+                // The server asks whether anybody is there.
+                0x89 => drop(self.stream.write(&super::client_frame(0x8a, payload))),
                 other => panic!("a frame that starts with {other:#x}"),
             }
         }
