@@ -49,7 +49,8 @@ pub fn configuration(input: &[u8]) {
     variables.push(("VESTIBULE_AUTH__HS256_SECRET".to_owned(), SECRET.to_owned()));
     let secretive = read::read(text, None, variables, &open);
     if let Err(complaints) = secretive
-        && !input.contains(SECRET)
+        // An excerpt leaves control characters out: what is not the secret may be shown as it.
+        && !input.replace(char::is_control, "").contains(SECRET)
     {
         assert!(!complaints.to_string().contains(SECRET));
     }
