@@ -22,11 +22,11 @@ fn main() -> ExitCode {
         }
         Ok(Asked::Serve(asked)) => serve(asked),
         Ok(Asked::Demo(asked)) => {
-            server::start_logs();
             demo::show(asked.address, environment()).map_err(|error| (error.exit_code(), error.to_string()))
         }
         Err(failure) => Err((failure.exit_code(), failure.to_string())),
     };
+    server::flush_logs();
     match answered {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, message)) => {
@@ -41,7 +41,8 @@ fn serve(asked: Serve) -> Result<(), (u8, String)> {
         config::load(asked.config.as_deref(), environment()).map_err(|complaints| complaints.to_string())
     };
     let config = load().map_err(|complaints| (vestibule::cli::EXIT_CONFIGURATION, complaints))?;
-    server::start_logs();
+    server::start_logs(config.server.log_format, &environment())
+        .map_err(|error| (vestibule::cli::EXIT_FAILED, format!("cannot start: {error}")))?;
     server::serve(config, None, Box::new(load), |_| ())
         .map_err(|failed| (failed.exit_code(), failed.to_string()))
 }

@@ -38,13 +38,18 @@ impl Metric {
 
 /// Lines of the log that were dropped because whoever reads it did not keep up. Of the process: any
 /// thread may log.
-pub static LOG_LINES_DROPPED: Shared = Shared(AtomicU64::new(0));
+pub static LOG_LINES_DROPPED: Shared = Shared::new();
 
 /// One number that every thread may count up.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Shared(AtomicU64);
 
 impl Shared {
+    /// Begins at 0.
+    pub const fn new() -> Shared {
+        Shared(AtomicU64::new(0))
+    }
+
     /// Counts `more`.
     pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Relaxed);

@@ -41,7 +41,9 @@ pub fn show(address: SocketAddr, env: Vec<(String, String)>) -> Result<(), NoDem
     let key = throw_away_key();
     let own = [("VESTIBULE_AUTH__HS256_SECRET".to_owned(), key.clone())];
     let env = env.into_iter().filter(|(name, _)| !name.starts_with("VESTIBULE_AUTH__"));
-    let mut config = crate::config::load(None, env.chain(own))?;
+    let env: Vec<(String, String)> = env.chain(own).collect();
+    let mut config = crate::config::load(None, env.clone())?;
+    super::start_logs(config.server.log_format, &env).map_err(Failed::from)?;
     let origins = ["127.0.0.1", "localhost"].map(|host| format!("http://{host}:{}", address.port()));
     config.listeners = vec![Listener { address: address.into() }];
     config.auth.mode = Mode::Jwt;

@@ -32,7 +32,7 @@ use crate::transport::{Door, Pages};
 
 use inherited::Inherited;
 pub use inherited::NotInherited;
-pub use logs::start as start_logs;
+pub use logs::{flush as flush_logs, start as start_logs};
 pub use reload::Source;
 use reload::{Reloader, Terms};
 use worker::{Crew, Worker};
@@ -244,7 +244,10 @@ fn raise_on(
                 unable = Some(error);
             }
             // A signal this early: there is nothing to see out.
-            Ok(Event::Signal) => std::process::exit(0),
+            Ok(Event::Signal) => {
+                logs::flush();
+                std::process::exit(0);
+            }
             // What was read a moment ago need not be read again.
             Ok(Event::Reload | Event::Prepared | Event::Emptied) | Err(_) => (),
         }

@@ -13,7 +13,7 @@ use std::thread;
 use tracing::error;
 
 use super::reload::{self, Order, Terms};
-use super::{Event, Listeners, accept};
+use super::{Event, Listeners, accept, logs};
 use crate::config::Config;
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
@@ -124,6 +124,7 @@ fn work(kit: Kit) {
         // A worker that cannot go on would leave its share of the rooms without a home.
         Ok(Err(error)) => {
             error!(%error, "a worker cannot go on");
+            logs::flush();
             std::process::exit(i32::from(crate::cli::EXIT_FAILED));
         }
         Err(error) => drop(events.send(Event::Unable(error))),

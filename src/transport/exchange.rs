@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::debug;
 
 use super::admission::{self, Admission, Court, Upgrade};
-use super::request::{Name, Number, Shown};
+use super::request::{Name, Number, Shown, shown_method};
 use super::{Door, Services, Settings, address_full, client, linger};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
@@ -177,7 +177,7 @@ impl<'a> Exchange<'a> {
         let after = if keep_alive { After::KeepAlive } else { After::Close };
         let head_only = admission::is_head_only(head);
         let (request, peer, status) = (self.name(), self.socket.peer(), response.status.as_u16());
-        debug!(%request, %peer, method = %head.method, path = %Shown(&head.path), status, "answered");
+        debug!(%request, %peer, method = shown_method(&head.method), path = %Shown(&head.path), status, "answered");
         if !self.write(response, after, head_only).await {
             return false;
         }

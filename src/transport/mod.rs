@@ -16,13 +16,15 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
+use tracing::field::display;
 use tracing::{debug, error};
 
 use crate::auth::jwt::{NoVerifier, Verifier};
 use crate::config::{Config, Mode, RoomRule};
-use crate::net::{Writer, catch, spawn};
+use crate::net::{Instant, Writer, catch, now, spawn};
 use crate::protocol::http::{Head, Response};
 use crate::protocol::websocket::{CloseCode, Limits};
 use crate::quota::{Addresses, Rate, Seat, TooMany};
@@ -35,6 +37,8 @@ pub struct Services {
     settings: RefCell<Rc<Settings>>,
     pages: Option<Pages>,
     requests: Requests,
+    /// When a handler's panic was said last.
+    panic_said: Cell<Option<Instant>>,
 }
 
 /// What was configured, as it holds between two reloads.
@@ -52,12 +56,22 @@ pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 impl Services {
     /// By these settings, with these pages besides the configured paths, and names for requests.
     pub fn new(settings: Settings, pages: Option<Pages>, requests: Requests) -> Services {
-        Services { settings: RefCell::new(Rc::new(settings)), pages, requests }
+        Services { settings: RefCell::new(Rc::new(settings)), pages, requests, panic_said: Cell::default() }
     }
 
     /// The settings that hold now. Whoever keeps them over a wait goes by old ones.
     pub fn settings(&self) -> Rc<Settings> {
         self.settings.borrow().clone()
+    }
+
+    /// Whether a panic may be said in the log: once a second, for a peer may have found a way to cause them.
+    fn may_say_panic(&self) -> bool {
+        let now = now();
+        let may = self.panic_said.get().is_none_or(|last| now - last >= PANIC_SAID_EVERY);
+        if may {
+            self.panic_said.set(Some(now));
+        }
+        may
     }
 
     /// Other settings hold from now on, for connections that are open too.
@@ -147,10 +161,11 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
         if let Err(panicked) = catch(served).await {
             // In protocol or transport: this connection's state is gone, nobody else's is touched.
             socket.shard().metrics().panics_total.add(1);
-            let request = services.requests.name(request.get());
-            let connection = socket.connection().map(|key| socket.shard().connection_id(key));
-            let connection = connection.map(tracing::field::display);
-            error!(peer = %socket.peer(), %request, connection, %panicked, "a connection's handler panicked");
+            if services.may_say_panic() {
+                let request = services.requests.name(request.get());
+                let connection = socket.connection().map(|key| display(socket.shard().connection_id(key)));
+                error!(peer = %socket.peer(), %request, connection, %panicked, "a connection's handler panicked");
+            }
             if let Some(key) = socket.connection() {
                 socket.shard().dismiss(key, CloseCode::INTERNAL, "internal error", GOODBYE_WITHIN);
                 Box::pin(linger::until_gone(&socket)).await;
@@ -170,3 +185,6 @@ async fn shake_hands(
     let upgraded = exchange::serve(socket, writer, services, door, request).await?;
     Some(Box::new(websocket::Reader::open(socket, services.clone(), upgraded)))
 }
+
+/// How often a handler's panic is said at most; `vestibule_panics_total` has them all.
+const PANIC_SAID_EVERY: Duration = Duration::from_secs(1);

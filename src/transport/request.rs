@@ -6,6 +6,8 @@
 use std::cell::Cell;
 use std::fmt;
 
+use http::Method;
+
 /// Names the requests of one shard.
 pub struct Requests {
     prefix: Box<str>,
@@ -67,6 +69,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
+/// A method as it may stand in a log: any token of HTTP can be sent as one.
+pub(super) fn shown_method(method: &Method) -> &str {
+    let text = method.as_str();
+    let fine = text.len() <= METHOD_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    if fine { text } else { "…" }
+}
+
+/// As long as OPTIONS and CONNECT.
+const METHOD_BYTES_MAX: usize = 7;
 /// Parts of a path that are shown, and how long each may be: a signature of HS256 alone has 43 bytes.
 const PARTS_MAX: usize = 8;
 const PART_BYTES_MAX: usize = 32;
@@ -82,6 +93,15 @@ mod tests {
         assert_eq!(named(&one), "0123456789ab-0-1");
         assert_eq!(named(&one), "0123456789ab-0-2");
         assert_eq!(named(&other), "0123456789ab-1-1");
+    }
+
+    #[test]
+    fn a_method_is_shown_if_it_is_one_of_https() {
+        for (method, shown) in
+            [("GET", "GET"), ("OPTIONS", "OPTIONS"), ("eyJh.eyJ.x", "…"), ("PROPFIND", "…")]
+        {
+            assert_eq!(shown_method(&Method::from_bytes(method.as_bytes()).unwrap()), shown);
+        }
     }
 
     #[test]
