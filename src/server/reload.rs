@@ -95,18 +95,18 @@ impl Reloader {
                 return true;
             }
         }
-        self.tell(|| Order::Commit);
-        self.running = config;
         if !kept.is_empty() {
             warn!("changed, and taking effect at a restart only: {}", kept.join(", "));
         }
+        self.tell(|| Order::Commit);
+        self.running = config;
         info!("reloaded");
         true
     }
 
     fn refuse(&self, why: &str) {
-        self.tell(|| Order::Abandon);
         error!("the reload is refused, and nothing has changed: {why}");
+        self.tell(|| Order::Abandon);
     }
 
     fn tell(&self, order: impl Fn() -> Order) {
