@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tracing::error;
@@ -57,17 +57,11 @@ fn flush_within(limit: Duration) {
     }
 }
 
-/// Says what and where, in the form of all lines. A peer that has found a way to cause panics does not fill
-/// the log with them: `vestibule_panics_total` counts on.
+/// Says what and where, in the form of all lines.
 fn on_panic(info: &PanicHookInfo<'_>) {
-    static SAID: AtomicU64 = AtomicU64::new(0);
-    let second = net::unix_s();
-    let said = SAID.load(Relaxed);
-    let count = if said / PANICS_BASE == second { said % PANICS_BASE } else { 0 };
-    if count >= PANICS_A_SECOND {
+    if !may_say(info) {
         return;
     }
-    SAID.store(second * PANICS_BASE + count + 1, Relaxed);
     let location = info.location().map(tracing::field::display);
     let message = info.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
@@ -77,6 +71,21 @@ fn on_panic(info: &PanicHookInfo<'_>) {
     error!(thread = thread.name(), location, backtrace, "panicked: {message}");
     // What follows may be the end of the process.
     flush_within(PANIC_FLUSH_WITHIN);
+}
+
+/// A peer that has found a way to cause panics does not fill the log with them: of one place, a few a second
+/// are said, and `vestibule_panics_total` has them all. From another place, it may be one that ends the process.
+fn may_say(info: &PanicHookInfo<'_>) -> bool {
+    static PLACE: AtomicUsize = AtomicUsize::new(0);
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    let place = info.location().map_or(0, |location| std::ptr::from_ref(location).addr());
+    let (second, said) = (net::unix_s(), SAID.load(Relaxed));
+    let is_known = PLACE.swap(place, Relaxed) == place && said / PANICS_BASE == second;
+    let count = if is_known { said % PANICS_BASE } else { 0 };
+    if count < PANICS_A_SECOND {
+        SAID.store(second * PANICS_BASE + count + 1, Relaxed);
+    }
+    count < PANICS_A_SECOND
 }
 
 /// Whether standard error is the stream that the journal gave this process: `DEVICE:INODE`.
