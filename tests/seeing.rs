@@ -166,6 +166,21 @@ fn the_public_listener_answers_a_balancer_where_it_is_told_to() {
     server.stop();
 }
 
+#[test]
+fn the_page_for_operators_names_no_metric_that_is_not_there() {
+    let server = Setup::new(1).start();
+    let page = Page::of(&server);
+    let manual = include_str!("../docs/monitoring.md");
+    let words = manual.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
+    let named: BTreeSet<&str> =
+        words.filter(|word| word.starts_with("vestibule_") || word.starts_with("process_")).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        assert!(page.families.contains_key(name), "docs/monitoring.md names {name}");
+    }
+    server.stop();
+}
+
 /// A page of metrics, read as strictly as `promtool check metrics` does.
 struct Page {
     families: BTreeMap<String, Family>,
