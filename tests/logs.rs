@@ -19,7 +19,7 @@ use tempfile::TempDir;
 #[test]
 fn json_lines_are_whole_objects_that_bear_the_names_of_request_and_connection() {
     for setup in Setup::each() {
-        let server = setup.set("server.log_format", "\"json\"").env("RUST_LOG", "debug").start();
+        let server = setup.set("server.log_format", "\"json\"").variable("RUST_LOG", "debug").start();
         let mut socket = Socket::connect(server.public);
         let response = socket.upgrade("/ws", &format!("Authorization: Bearer {}\r\n", server.token("ann")));
         let request = response.header("x-request-id").expect("a handshake has a name").to_owned();
@@ -74,7 +74,7 @@ fn every_answer_bears_a_name_of_its_own_whatever_the_client_calls_its_request() 
 #[test]
 fn no_token_stands_in_the_log_at_any_level_wherever_it_came() {
     for setup in [Setup::new(2), Setup::epoll().set("server.log_format", "\"json\"")] {
-        let server = setup.set("server.health_path", "\"/healthz\"").env("RUST_LOG", "trace").start();
+        let server = setup.set("server.health_path", "\"/healthz\"").variable("RUST_LOG", "trace").start();
         let good = server.token("ann");
         let tokens = [
             good.clone(),
@@ -130,7 +130,8 @@ fn nothing_that_a_peer_does_is_said_at_the_level_of_information() {
 fn with_the_reader_of_the_log_stopped_the_node_serves_on() {
     for driver in ["io_uring", "epoll"] {
         let setup = Setup::new(1).set("server.driver", &format!("\"{driver}\""));
-        let node = Node::start(&setup, |command, _| command.env("RUST_LOG", "trace").stderr(Stdio::piped()));
+        let node =
+            Node::start(&setup, |command, _| command.variable("RUST_LOG", "trace").stderr(Stdio::piped()));
         let mut socket = Socket::connect(node.public);
         for _ in 0..40 {
             socket.send("GET /nowhere HTTP/1.1\r\nHost: vestibule.test\r\n\r\n".repeat(100).as_bytes());
