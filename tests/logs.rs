@@ -130,8 +130,7 @@ fn nothing_that_a_peer_does_is_said_at_the_level_of_information() {
 fn with_the_reader_of_the_log_stopped_the_node_serves_on() {
     for driver in ["io_uring", "epoll"] {
         let setup = Setup::new(1).set("server.driver", &format!("\"{driver}\""));
-        let node =
-            Node::start(&setup, |command, _| command.variable("RUST_LOG", "trace").stderr(Stdio::piped()));
+        let node = Node::start(&setup, |command, _| command.env("RUST_LOG", "trace").stderr(Stdio::piped()));
         let mut socket = Socket::connect(node.public);
         for _ in 0..40 {
             socket.send("GET /nowhere HTTP/1.1\r\nHost: vestibule.test\r\n\r\n".repeat(100).as_bytes());
