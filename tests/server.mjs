@@ -44,7 +44,8 @@ export class Server {
     this.port = port;
     this.host = `127.0.0.1:${port}`;
     this.#child = spawn(binary(), args, {
-      env: { ...process.env, ...env },
+      // Everything it can say, so that what it must not say is looked for in all of it.
+      env: { ...process.env, RUST_LOG: "info,vestibule=trace", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child.stdout.on("data", (bytes) => this.#printed.push(bytes));
@@ -83,11 +84,18 @@ export class Server {
   async stop(signal = "SIGTERM") {
     this.#child.kill(signal);
     const ended = await Promise.race([this.#exit, pause(EXIT_WITHIN_MS)]);
+    const told = this.output.split("\n").find(tells);
+    if (told !== undefined) throw new Error(`the log tells what must never be logged: ${told}`);
     if (ended) return ended;
     this.#child.kill("SIGKILL");
     await this.#exit;
     throw new Error(`the server did not end within ${EXIT_WITHIN_MS} ms\n${this.output}`);
   }
+}
+
+/** Whether a line bears the key, or a token: header and claims of each begin with the base64 of `{"`. */
+function tells(line) {
+  return line.includes("eyJ") || line.includes(SECRET);
 }
 
 /** `vestibule demo` on `port`, or on a free one. */
