@@ -110,7 +110,7 @@ fn no_token_stands_in_the_log_at_any_level_wherever_it_came() {
 
 #[test]
 fn nothing_that_a_peer_does_is_said_at_the_level_of_information() {
-    let server = Setup::new(2).start();
+    let server = Setup::new(2).variable("RUST_LOG", "info").start();
     for token in [server.token("ann"), "x.y.z".to_owned()] {
         for request in requests_with(&token) {
             let mut socket = Socket::connect(server.public);

@@ -119,7 +119,7 @@ impl Native {
         };
         let now_s = unix_s();
         let identity = verifier.verify(token, now_s).map_err(|error| {
-            tracing::debug!(%error, "token not refreshed");
+            tracing::debug!(connection = %caller.shard.connection_id(caller.key), %error, "token not refreshed");
             match error {
                 TokenError::Expired => Refused(ErrorCode::Unauthorized, "the token has expired"),
                 _ => Refused(ErrorCode::Unauthorized, "the token is not valid"),

@@ -305,7 +305,7 @@ impl Drop for Server {
         }
         let log = self.log();
         if std::thread::panicking() {
-            let is_a_look = |line: &&str| line.contains("\"/metrics\"");
+            let is_a_look = |line: &&str| line.contains("/metrics");
             let lines: Vec<&str> = log.lines().filter(|line| !is_a_look(line)).collect();
             eprintln!("the server's last words:\n{}", lines[lines.len().saturating_sub(30)..].join("\n"));
         } else if let Some(line) = log.lines().find(|line| tells(line)) {
