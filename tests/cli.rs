@@ -224,6 +224,12 @@ impl PlainUser {
             alive.then_some(true)
         });
         let upgraded = answered && Socket::connect(public).upgrade("/echo", "").status == 101;
+        if upgraded {
+            // Its log is written by a thread of its own.
+            until("its log says that it serves", PATIENCE, || {
+                fs::read_to_string(&log).unwrap().contains("serving").then_some(())
+            });
+        }
         // prlimit and setpriv replace themselves by the server, so it is this that ends.
         drop(running);
         let said = fs::read_to_string(log).unwrap();

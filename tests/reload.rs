@@ -60,8 +60,7 @@ fn a_wrong_file_is_refused_with_every_complaint_and_changes_nothing() {
     server.reconfigure(&wrong);
     server.await_metric(REFUSED, 2.0);
 
-    let log = server.log();
-    assert!(log.contains("the reload is refused, and nothing has changed"), "{log}");
+    let log = server.await_log("the reload is refused, and nothing has changed");
     assert!(
         log.contains("limits.lag = \"1 MB\": a size is") && log.contains("limits.fragments = 0"),
         "{log}"
@@ -82,8 +81,7 @@ fn what_needs_a_restart_is_named_and_the_rest_is_taken_over() {
     server.reconfigure(&next);
     server.await_metric(RELOADS, 1.0);
 
-    let log = server.log();
-    assert!(log.contains("changed, and taking effect at a restart only: server.workers"), "{log}");
+    server.await_log("changed, and taking effect at a restart only: server.workers");
     assert_eq!(Socket::connect(server.public).upgrade("/other", "").status, 101);
     assert_eq!(Socket::connect(server.public).upgrade("/echo", "").status, 404);
     server.stop();

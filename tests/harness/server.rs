@@ -215,6 +215,14 @@ impl Server {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until it has said this: its log is written by a thread of its own. Returns all it said.
+    pub(crate) fn await_log(&self, text: &str) -> String {
+        until(&format!("the log says {text:?}"), super::PATIENCE, || {
+            let log = self.log();
+            log.contains(text).then_some(log)
+        })
+    }
+
     /// `path` on the admin listener.
     pub(crate) fn admin_get(&self, path: &str) -> Response {
         Socket::connect(self.admin).get(path).expect("the admin listener answers")
