@@ -55,9 +55,9 @@ fn a_member_of_the_old_process_is_told_to_go_and_finds_the_next() {
     first.tell();
     let closed = member.socket.closed();
     assert_eq!(closed.code, Some(1001));
+    first.stop(&parent);
     // No process listens now: the parent's socket takes the connection, and the next process serves it.
     let waiting = Socket::connect(parent.public_address());
-    first.stop(&parent);
     let second = parent.start();
     Member::greeted(waiting, &token, "ada").join("room");
     second.stop(&parent);
