@@ -1,12 +1,20 @@
-//! What a WebSocket frame costs between the read and the event: ns a call, and bytes a second.
+//! What a WebSocket frame costs between the read and the event: ns a call, and ns a message.
 //!
-//! `cargo bench --no-default-features --bench websocket`. A payload lies 6 bytes askew, as behind a
-//! short header. Whole messages are masked with zeros, so that decoding in place leaves the input as
-//! it was; 64 KiB of them are decoded a call, and the rate is in messages.
+//! `header`, `mask`, `utf8`: one call over so many bytes; a payload lies 6 bytes askew, as behind a short header.
+//! `message`: 64 KiB of text messages of so many bytes, ns each; `assembly`: the same, each in four fragments. Whole
+//! messages are masked with zeros, so that decoding in place leaves the input as it was. tungstenite and
+//! fastwebsockets read the same bytes from memory, tungstenite copying them into its buffer as from a socket.
 
+use std::future::Future;
 use std::hint::black_box;
+use std::io::{self, Read, Write};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use fastwebsockets::FragmentCollector;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tungstenite::WebSocket;
 use vestibule::protocol::websocket::{Decoder, Limits, frame, mask, utf8};
 
 fn header(c: &mut Criterion) {
@@ -17,7 +25,7 @@ fn header(c: &mut Criterion) {
         b"\x81\xFF\0\0\0\0\0\x01\0\0\x37\xFA\x21\x3D",
     ];
     for bytes in headers {
-        group.bench_with_input(BenchmarkId::from_parameter(bytes.len()), bytes, |b, bytes| {
+        group.bench_with_input(BenchmarkId::new("vestibule", bytes.len()), bytes, |b, bytes| {
             b.iter(|| frame::decode(black_box(bytes)));
         });
     }
@@ -28,8 +36,11 @@ fn unmask(c: &mut Criterion) {
     for len in LENGTHS {
         let mut buffer = vec![0x5A; SKEW + len];
         group.throughput(Throughput::Bytes(len as u64));
-        group.bench_function(BenchmarkId::from_parameter(len), |b| {
+        group.bench_function(BenchmarkId::new("vestibule", len), |b| {
             b.iter(|| mask::unmask(black_box(&mut buffer[SKEW..]), 0x3D21_FA37));
+        });
+        group.bench_function(BenchmarkId::new("fastwebsockets", len), |b| {
+            b.iter(|| fastwebsockets::unmask(black_box(&mut buffer[SKEW..]), [0x37, 0xFA, 0x21, 0x3D]));
         });
     }
 }
@@ -41,7 +52,7 @@ fn validate(c: &mut Criterion) {
         for len in LENGTHS {
             let bytes = [vec![0; SKEW], text(unit, len)].concat();
             group.throughput(Throughput::Bytes(len as u64));
-            group.bench_function(BenchmarkId::new("ours", len), |b| {
+            group.bench_function(BenchmarkId::new("vestibule", len), |b| {
                 b.iter(|| utf8::is_valid(black_box(&bytes[SKEW..])));
             });
             group.bench_function(BenchmarkId::new("std", len), |b| {
@@ -52,35 +63,141 @@ fn validate(c: &mut Criterion) {
 }
 
 fn message(c: &mut Criterion) {
-    const LIMITS: Limits = Limits { frame: 1 << 16, message: 1 << 16, fragments: 1024 };
     for (kind, unit) in [("ascii", ASCII), ("mixed", MIXED)] {
-        let mut group = c.benchmark_group(format!("message {kind}"));
         for len in [20, 130, 1024, 16_384] {
-            let one = frame_of(&text(unit, len));
-            let count = (1 << 16) / one.len();
-            let mut input = one.repeat(count);
-            group.throughput(Throughput::Elements(count as u64));
-            group.bench_function(BenchmarkId::from_parameter(len), |b| {
-                b.iter(|| {
-                    let mut decoder = Decoder::default();
-                    let mut at = 0;
-                    loop {
-                        let step = decoder.decode(black_box(&mut input[at..]), &LIMITS).expect("valid");
-                        at += step.used;
-                        if black_box(step.event).is_none() {
-                            break at;
-                        }
-                    }
-                });
-            });
+            messages(c, &format!("message {kind}"), len, &frame_of(0x81, &text(unit, len)));
         }
     }
 }
 
-/// A text frame under a key of zeros.
-fn frame_of(payload: &[u8]) -> Vec<u8> {
+fn assembly(c: &mut Criterion) {
+    for len in [130, 1024, 16_384] {
+        let text = text(ASCII, len);
+        let mut pieces = text.chunks(len.div_ceil(4));
+        let mut bytes = frame_of(0x01, pieces.next().expect("four"));
+        for (piece, first) in pieces.zip([0x00, 0x00, 0x80]) {
+            bytes.extend(frame_of(first, piece));
+        }
+        messages(c, "assembly", len, &bytes);
+    }
+}
+
+/// Reads `one` over and over, by us and by the peers.
+fn messages(c: &mut Criterion, name: &str, len: usize, one: &[u8]) {
+    const LIMITS: Limits = Limits { frame: 1 << 16, message: 1 << 16, fragments: 1024 };
+    let count = (1 << 16) / one.len();
+    let mut input = one.repeat(count);
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Elements(count as u64));
+    group.bench_function(BenchmarkId::new("vestibule", len), |b| {
+        b.iter(|| {
+            let mut decoder = Decoder::default();
+            let mut at = 0;
+            loop {
+                let step = decoder.decode(black_box(&mut input[at..]), &LIMITS).expect("valid");
+                at += step.used;
+                if black_box(step.event).is_none() {
+                    break at;
+                }
+            }
+        });
+    });
+    group.bench_function(BenchmarkId::new("tungstenite", len), |b| {
+        let mut socket =
+            WebSocket::from_raw_socket(Memory::of(&input), tungstenite::protocol::Role::Server, None);
+        b.iter(|| {
+            socket.get_mut().at = 0;
+            for _ in 0..count {
+                black_box(socket.read().expect("valid"));
+            }
+        });
+    });
+    group.bench_function(BenchmarkId::new("fastwebsockets", len), |b| {
+        b.iter(|| {
+            let memory = Memory::of(&input);
+            let socket = fastwebsockets::WebSocket::after_handshake(memory, fastwebsockets::Role::Server);
+            let mut socket = FragmentCollector::new(socket);
+            for _ in 0..count {
+                black_box(ready(socket.read_frame()).expect("valid"));
+            }
+        });
+    });
+}
+
+/// A socket whose peer has said all it will say.
+struct Memory<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Memory<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn front(&mut self, most: usize) -> &'a [u8] {
+        let rest = &self.bytes[self.at..];
+        let taken = &rest[..rest.len().min(most)];
+        self.at += taken.len();
+        taken
+    }
+}
+
+impl Read for Memory<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let taken = self.front(out.len());
+        out[..taken.len()].copy_from_slice(taken);
+        Ok(taken.len())
+    }
+}
+
+impl Write for Memory<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for Memory<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        out.put_slice(self.front(out.remaining()));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Memory<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a future has at once, as one over memory does.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("memory does not keep anybody waiting"),
+    }
+}
+
+/// A frame with this first byte under a key of zeros.
+fn frame_of(first: u8, payload: &[u8]) -> Vec<u8> {
     let len = payload.len();
-    let mut frame = vec![0x81];
+    let mut frame = vec![first];
     match u8::try_from(len) {
         Ok(len) if len < 126 => frame.push(0x80 | len),
         _ => {
@@ -106,5 +223,5 @@ const SKEW: usize = 6;
 const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
 const MIXED: &str = "Zażółć gęślą jaźń, пусть всегда будет солнце, 日本語 \u{1F600} ok ";
 
-criterion_group!(benches, header, unmask, validate, message);
+criterion_group!(benches, header, unmask, validate, message, assembly);
 criterion_main!(benches);

@@ -1,0 +1,89 @@
+//! What the native protocol's JSON costs: ns a message.
+//!
+//! `routing`: a broadcast of so many payload bytes, as text, to what it asks for, its payload copied once.
+//! serde_json reads it into as much, the payload as a raw value: it judges the same grammar. `encoding`: the
+//! publication as a whole WebSocket frame; serde_json writes the text alone, without a frame.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+
+use bytes::BytesMut;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use vestibule::protocol::native::{Request, encode_message};
+
+fn routing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("routing");
+    for len in LENGTHS {
+        let text =
+            format!(r#"{{"type":"broadcast","room":"chat:lobby","payload":{},"id":42}}"#, payload(len));
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(BenchmarkId::new("vestibule", len), |b| {
+            b.iter(|| Request::decode(black_box(text.as_bytes())).expect("a request"));
+        });
+        group.bench_function(BenchmarkId::new("serde_json", len), |b| {
+            b.iter(|| {
+                let read: Theirs<'_> = serde_json::from_slice(black_box(text.as_bytes())).expect("an object");
+                assert_eq!(read.kind, "broadcast");
+                let payload: Box<[u8]> = read.payload.get().as_bytes().into();
+                (read.room, payload, read.id)
+            });
+        });
+    }
+}
+
+fn encoding(c: &mut Criterion) {
+    let mut group = c.benchmark_group("encoding");
+    for len in LENGTHS {
+        let payload = payload(len);
+        let raw = RawValue::from_string(payload.clone()).expect("a value");
+        group.throughput(Throughput::Bytes(len as u64));
+        let mut out = BytesMut::new();
+        group.bench_function(BenchmarkId::new("vestibule", len), |b| {
+            b.iter(|| {
+                out.clear();
+                encode_message(&mut out, black_box("chat:lobby"), None, black_box(payload.as_bytes()));
+            });
+        });
+        let mut out = Vec::new();
+        group.bench_function(BenchmarkId::new("serde_json", len), |b| {
+            b.iter(|| {
+                out.clear();
+                let said = Said { kind: "message", room: black_box("chat:lobby"), payload: black_box(&raw) };
+                serde_json::to_writer(&mut out, &said).expect("memory");
+            });
+        });
+    }
+}
+
+/// What routing needs of a message, as whoever has serde_json would read it.
+#[derive(Deserialize)]
+struct Theirs<'a> {
+    #[serde(rename = "type")]
+    kind: Cow<'a, str>,
+    room: Box<str>,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+    id: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    room: &'a str,
+    payload: &'a RawValue,
+}
+
+/// An object of text, numbers and lists, about `len` bytes of it.
+fn payload(len: usize) -> String {
+    let member = r#"{"text":"The quick brown fox","at":[12.5,-7],"ok":true}"#;
+    let count = (len / (member.len() + 1)).max(1);
+    format!("[{}]", vec![member; count].join(","))
+}
+
+const LENGTHS: [usize; 3] = [130, 1024, 16_384];
+
+criterion_group!(benches, routing, encoding);
+criterion_main!(benches);
