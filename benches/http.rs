@@ -26,7 +26,7 @@ fn switching(c: &mut Criterion) {
     group.bench_function("vestibule", |b| {
         b.iter(|| {
             out.clear();
-            handshake::check(black_box(&head)).expect("in due form").encode_switching(&mut out);
+            handshake::check(black_box(&head)).expect("in due form").encode_switching(&mut out, &[]);
         });
     });
     let mut out = Vec::new();

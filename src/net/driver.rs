@@ -10,7 +10,7 @@ use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use rustix::{io::Errno, process::Resource};
 use thiserror::Error;
 
-use super::cpus;
+use super::{cpus, restrict};
 
 /// What carries a worker's operations to the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,15 @@ impl fmt::Display for Driver {
     }
 }
 
+/// What a ring may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// What its worker needs.
+    Restricted,
+    /// Everything: this kernel cannot restrict it.
+    Open,
+}
+
 /// Why a worker cannot run.
 #[derive(Debug, Error)]
 pub enum NoDriver {
@@ -47,8 +56,11 @@ pub enum NoDriver {
         /// RLIMIT_MEMLOCK of this process; none if it is unlimited.
         limit_bytes: Option<u64>,
     },
-    /// io_uring_setup failed for another reason.
-    #[error("io_uring_setup failed: {0}")]
+    /// A restricted ring did what it may not do, or could not be asked.
+    #[error("an io_uring could be had, but restricting it had no effect: {0}")]
+    Unrestricted(io::Error),
+    /// A ring cannot be set up for another reason.
+    #[error("an io_uring cannot be set up: {0}")]
     Ring(io::Error),
     /// epoll_create failed.
     #[error("epoll_create failed: {0}")]
@@ -79,11 +91,9 @@ impl NoDriver {
 /// Whether this process can have the ring that a worker on [`Driver::IoUring`] asks for.
 ///
 /// Makes one and gives it back. Many workers may still be short of locked memory where one was not: [`run`] says so.
-pub fn probe() -> Result<(), NoDriver> {
-    match ring(true).build(ENTRIES) {
-        Err(error) if is_invalid(&error) => ring(false).build(ENTRIES).map(drop).map_err(NoDriver::of_ring),
-        made => made.map(drop).map_err(NoDriver::of_ring),
-    }
+pub fn probe() -> Result<Reach, NoDriver> {
+    let (_ring, reach) = best_ring(|builder| builder.build(ENTRIES))?;
+    Ok(reach)
 }
 
 /// Turns the calling thread into a worker: pins it to `cpu`, builds its runtime and drives the future that `make`
@@ -106,11 +116,11 @@ pub fn run<F: Future>(
     // and descriptors. ManuallyDrop holds on a panic too.
     match driver {
         Driver::IoUring => {
-            let built = match with_ring(true) {
-                Err(error) if is_invalid(&error) => with_ring(false),
-                built => built,
-            };
-            let mut runtime = ManuallyDrop::new(built.map_err(NoDriver::of_ring)?);
+            let (runtime, reach) = best_ring(with_ring)?;
+            let mut runtime = ManuallyDrop::new(runtime);
+            if reach == Reach::Restricted {
+                runtime.block_on(restrict::prove()).map_err(NoDriver::Unrestricted)?;
+            }
             Ok(runtime.block_on(async { make().await }))
         }
         Driver::Epoll => {
@@ -128,15 +138,26 @@ pub fn current() -> Driver {
 
 type OnRing = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
 
-fn with_ring(modern: bool) -> io::Result<OnRing> {
+fn with_ring(builder: &io_uring::Builder) -> io::Result<OnRing> {
     RuntimeBuilder::<IoUringDriver>::new()
-        .uring_builder(ring(modern))
+        .uring_builder(builder.clone())
         .with_entries(ENTRIES)
         .enable_timer()
         .build()
 }
 
-/// The ring a worker asks for. `modern` takes Linux 6.0; older kernels answer EINVAL and get a plain one.
+/// Makes the best ring that this kernel has: what older ones do not know they answer with EINVAL.
+fn best_ring<T>(make: impl Fn(&io_uring::Builder) -> io::Result<T>) -> Result<(T, Reach), NoDriver> {
+    for modern in [true, false] {
+        match restrict::restricted(|| make(ring(modern).setup_r_disabled())) {
+            Err(error) if is_invalid(&error) => (),
+            made => return made.map(|made| (made, Reach::Restricted)).map_err(NoDriver::of_ring),
+        }
+    }
+    make(&ring(false)).map(|made| (made, Reach::Open)).map_err(NoDriver::of_ring)
+}
+
+/// The ring a worker asks for. `modern` takes Linux 6.0.
 fn ring(modern: bool) -> io_uring::Builder {
     let mut builder = IoUring::builder();
     if modern {
@@ -197,12 +218,12 @@ mod tests {
         assert!(sentence(Errno::NOSYS).contains("no io_uring"));
         assert!(sentence(Errno::PERM).contains("kernel.io_uring_disabled"));
         assert!(sentence(Errno::NOMEM).contains("RLIMIT_MEMLOCK is "));
-        assert!(sentence(Errno::MFILE).starts_with("io_uring_setup failed: "));
+        assert!(sentence(Errno::MFILE).starts_with("an io_uring cannot be set up: "));
     }
 
     #[test]
     fn a_plain_ring_as_older_kernels_have_it_runs_too() {
-        let worker = || ManuallyDrop::new(with_ring(false).unwrap()).block_on(async { current() });
+        let worker = || ManuallyDrop::new(with_ring(&ring(false)).unwrap()).block_on(async { current() });
         assert_eq!(thread::spawn(worker).join().unwrap(), Driver::IoUring);
     }
 

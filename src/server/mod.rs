@@ -213,7 +213,14 @@ fn new_node(workers: usize, connections: usize) -> io::Result<Arc<Node>> {
 fn raise(worker: &Worker, events: &Sender<Event>, inbox: &Receiver<Event>) -> Result<(Driver, Crew), Failed> {
     if worker.config.server.driver != config::Driver::Epoll {
         // The first check is for the message; only the rings themselves tell whether there is room for all.
-        let raised = net::probe().and_then(|()| raise_on(Driver::IoUring, worker, events, inbox));
+        let raised = net::probe().and_then(|reach| {
+            if reach == net::Reach::Open {
+                warn!(
+                    "the rings cannot be restricted to the operations in use: that takes Linux 5.10 and /proc"
+                );
+            }
+            raise_on(Driver::IoUring, worker, events, inbox)
+        });
         match raised {
             Ok(crew) => return Ok((Driver::IoUring, crew)),
             Err(error) if worker.config.server.driver == config::Driver::IoUring => {
