@@ -70,4 +70,4 @@ const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz");
 /// Fewer are no corpus.
 const INPUTS_MIN: usize = 10;
 /// More are no corpus that somebody chose.
-const INPUTS_MAX: usize = 300;
+const INPUTS_MAX: usize = 200;
