@@ -125,8 +125,10 @@ impl Hub {
         self.peers[entry.home.index()].joins_answered(entry.waiting.len());
         for Waiting { connection: key, request } in entry.waiting {
             if let Some(connection) = self.connections.get_mut(key) {
+                // Who asked twice waits twice, with one membership.
+                let before = connection.memberships.len();
                 connection.memberships.retain(|membership| membership.room != room);
-                self.census.members -= 1;
+                self.census.members -= before - connection.memberships.len();
             }
             let (code, message) = (ErrorCode::TooManyRooms, NODE_FULL);
             self.reply(key, |out| native::encode_error(out, request.as_ref(), code, message));

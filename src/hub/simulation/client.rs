@@ -130,6 +130,7 @@ impl Client {
             let value: Value = serde_json::from_slice(payload).expect("frames are whole");
             match value["type"].as_str() {
                 Some("ack") => self.on_ack(value["id"].as_u64().expect("the id as sent"), ledger),
+                Some("error") => self.on_refusal(&value),
                 Some("gap") => self.view(&value).gap = true,
                 Some("message") => self.on_publication(&value, ledger),
                 other => panic!("what is a {other:?}?"),
@@ -154,6 +155,17 @@ impl Client {
                 }
             }
             Asked::Publish => (),
+        }
+    }
+
+    /// The one refusal there is here: of a join, to whoever is not in the room already.
+    fn on_refusal(&mut self, value: &Value) {
+        assert_eq!(value["code"], "too_many_rooms");
+        match self.asked.remove(&value["id"].as_u64().expect("the id as sent")) {
+            Some(Asked::Join(room)) => {
+                assert!(!self.views.contains_key(&room), "a member of {room} was refused it");
+            }
+            _ => panic!("only a join opens a room"),
         }
     }
 

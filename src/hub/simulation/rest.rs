@@ -17,6 +17,8 @@ impl World {
             let most = self.lag_bytes + 2 * turn_bytes + client.unacknowledged() * ACK_BYTES_MAX;
             assert!(connection.leaving || connection.unsent_bytes() <= most, "a connection holds too much");
         }
+        let homes: usize = self.hubs.iter().map(|hub| hub.census().homes).sum();
+        assert!(homes <= self.rooms_max, "{homes} rooms of {}", self.rooms_max);
         for (from, lanes) in self.lanes.iter().enumerate() {
             assert!(lanes[from].is_empty(), "a shard needs no lane to itself");
         }

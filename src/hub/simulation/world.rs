@@ -9,8 +9,8 @@ use super::Dice;
 use super::client::{Asked, Client};
 use super::ledger::{Excluded, Ledger};
 use crate::hub::{
-    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Lanes, Limits, Message, Options, Publication, ShardId,
-    Step,
+    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Lanes, Limits, Message, Options, Publication, Refusal,
+    ShardId, Step,
 };
 use crate::protocol::Format;
 use crate::protocol::native::{Request, RequestId};
@@ -24,6 +24,8 @@ pub(in crate::hub) struct World {
     pub(super) clients: Vec<Client>,
     pub(super) ledger: Ledger,
     pub(super) lag_bytes: usize,
+    /// Rooms that all hubs together may have.
+    pub(super) rooms_max: usize,
     /// Of each hub.
     pub(super) paces: Vec<Pace>,
     dice: Dice,
@@ -103,6 +105,9 @@ impl World {
             clients: Vec::new(),
             ledger: Ledger::default(),
             lag_bytes,
+            // Fewer than there are names, in one world of four. Of the seed itself, so that what it threw
+            // before, it throws still.
+            rooms_max: if seed % 4 == 3 { 1 + (seed / 4) as usize % (ROOMS - 1) } else { ROOMS },
             paces: vec![Pace::default(); shards.into()],
             dice,
             lane_len_max,
@@ -255,10 +260,12 @@ impl World {
         }
         self.next_id += 1;
         let request = request_id(self.next_id);
+        self.share_rooms(shard);
         let hub = &mut self.hubs[shard];
         let (step, asked) = match &command {
             Command::Join(room) => match hub.join(key, room, Some(&request)) {
                 Ok(step) => (step, Asked::Join(room.clone())),
+                Err(Refusal::NodeFull) => return,
                 Err(refusal) => panic!("join refused: {refusal}"),
             },
             Command::Leave(room) => match hub.leave(key, room, Some(&request)) {
@@ -283,8 +290,16 @@ impl World {
         }
     }
 
+    /// The hub may have the rooms that the others leave.
+    fn share_rooms(&mut self, shard: usize) {
+        let others = (0..self.hubs.len()).filter(|&other| other != shard);
+        let taken: usize = others.map(|other| self.hubs[other].census().homes).sum();
+        self.hubs[shard].set_homes_max(self.rooms_max.saturating_sub(taken));
+    }
+
     /// One shard's turn, as its flusher would take it.
     pub(super) fn turn(&mut self, shard: usize) {
+        self.share_rooms(shard);
         for from in 0..self.hubs.len() {
             for _ in 0..self.dice.below(self.lane_len_max + 1) {
                 let Some(message) = self.lanes[from][shard].pop_front() else { break };
