@@ -47,7 +47,7 @@ use room::Room;
 
 use crate::protocol::Format;
 use crate::protocol::native::{self, RequestId};
-use crate::protocol::websocket::{CloseCode, encode_close};
+use crate::protocol::websocket::{CloseCode, Opcode, encode_close, encode_frame};
 
 /// What makes this hub the one it is.
 #[derive(Debug, Clone, Copy)]
@@ -282,6 +282,11 @@ impl Hub {
             Some(Format::Native) => native::encode_ack(out, request),
             None => (),
         });
+    }
+
+    /// Asks a connection's peer for a sign of life.
+    pub fn ping(&mut self, key: ConnectionKey) {
+        self.reply(key, |out| encode_frame(out, Opcode::Ping, b""));
     }
 
     /// Takes a connection out of every room, sends it what it still lacks there, then a close frame.

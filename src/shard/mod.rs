@@ -1,7 +1,7 @@
 //! One core's world: its hub, its port to the other cores, and the sockets it holds.
 //!
-//! A shard drives its hub and moves bytes; it knows no protocol, no route and no identity. All here
-//! runs on one thread. A connection is born in [`Socket::connect`] and dies with its [`Socket`].
+//! A shard drives its hub and moves bytes; it knows no protocol, no route, and of an identity only when
+//! it ends. All here runs on one thread. A connection is born in [`Socket::connect`] and dies with its [`Socket`].
 //!
 //! Whatever panics inside hub, mesh or shard leaves state that nobody may look at again: every entry
 //! goes through a guard that ends the process, even where a connection's own panics are caught.

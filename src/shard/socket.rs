@@ -19,7 +19,7 @@ use super::{AbortOnPanic, Arrival, GOODBYE_WITHIN, Outlet, Shard};
 use crate::hub::ConnectionKey;
 use crate::net::{Notify, Stream, Writer};
 use crate::protocol::Format;
-use crate::protocol::websocket::{CloseCode, Opcode, encode_frame};
+use crate::protocol::websocket::CloseCode;
 use crate::quota::{AddressKey, Seat, TooMany};
 
 new_key_type! {
@@ -304,7 +304,7 @@ impl Shard {
         let connection = self.sockets.borrow().get(key).and_then(|entry| entry.connection);
         if let Some(connection) = connection {
             self.metrics().pings_total.add(1);
-            self.with_hub(|hub| hub.reply(connection, |out| encode_frame(out, Opcode::Ping, b"")));
+            self.with_hub(|hub| hub.ping(connection));
         }
     }
 
