@@ -101,7 +101,8 @@ impl Shard {
             }
         }
         let held = self.hub.borrow().buffered_bytes();
-        let excess = self.node.quota.set_buffered(self.index, held, self.limits.get().buffered_bytes);
+        let most = self.limits.get().buffered_bytes;
+        let excess = self.node.quota.set_buffered(self.index, held, most - most / ROUNDING_SHARE);
         if excess > 0 {
             let closed = self.hub.borrow_mut().relieve(excess);
             for key in closed {
@@ -118,6 +119,7 @@ impl Shard {
     /// Of the rooms that the process may have, homes here get what the other shards leave: to be said
     /// before rooms are opened.
     pub fn share_rooms(&self) {
+        let _torn = AbortOnPanic;
         let mut hub = self.hub.borrow_mut();
         let homes = hub.census().homes;
         hub.set_homes_max(self.node.quota.set_rooms(self.index, homes, self.limits.get().rooms));
@@ -210,6 +212,9 @@ impl Lanes for Outgoing<'_> {
     }
 }
 
+/// So much of `limits.buffered`, a sixteenth, is left for what an allocator rounds up to: 60,000 bytes take
+/// 65,536.
+const ROUNDING_SHARE: usize = 16;
 /// Parcels a lane between two cores holds.
 pub const MESH_CAPACITY: usize = 1024;
 /// Connections written to between two visits to the ring.

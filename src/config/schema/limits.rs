@@ -105,7 +105,8 @@ pub(super) const LIMITS: Section = Section {
             name: "buffered",
             kind: Kind::Size(MIB, 1024 * GIB, |it, n| it.config.limits.buffered = fit(n)),
             default: "\"256MiB\"",
-            help: "Logs, chunks and outboxes of the process; at least lag.",
+            help: "Logs, chunks and outboxes of the process, a sixteenth of it left for what an allocator rounds up to; at \
+            least lag.",
             past: "the connections furthest behind are cut first, mostly without a close frame.",
         },
         Key {
