@@ -1,5 +1,6 @@
 //! The door: takes the command line and hands it to the house.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     let answered = match Cli::parse().command.answer(environment(), unix_s(), jwt::mint) {
         Ok(Asked::Print(text)) => {
-            println!("{text}");
+            // Whoever stops reading has what it wanted: `vestibule config | head`.
+            let _ = writeln!(std::io::stdout(), "{text}");
             Ok(())
         }
         Ok(Asked::Serve(asked)) => serve(asked),

@@ -242,6 +242,7 @@ fn raise_on(
     let workers = ports.len();
     let crew = Crew::raise(driver, worker, ports, events);
     let mut unable = None;
+    let mut reload = false;
     let mut answered = 0;
     while answered < workers {
         match inbox.recv() {
@@ -255,9 +256,13 @@ fn raise_on(
                 logs::flush();
                 std::process::exit(0);
             }
-            // What was read a moment ago need not be read again.
-            Ok(Event::Reload | Event::Prepared | Event::Emptied) | Err(_) => (),
+            Ok(Event::Reload) => reload = true,
+            Ok(Event::Prepared | Event::Emptied) | Err(_) => (),
         }
+    }
+    if reload {
+        // The file may have changed since it was read: its turn comes once there are shards to tell.
+        let _ = events.send(Event::Reload);
     }
     match unable {
         None => Ok(crew),
