@@ -145,7 +145,7 @@ impl Reader {
         if let Some(payload) = reading.ping {
             self.connection.reply(Opcode::Pong, &payload);
         }
-        taken.unwrap_or_else(|farewell| self.connection.say_goodbye(farewell))
+        taken.unwrap_or_else(|goodbye| self.connection.say_goodbye(goodbye))
     }
 
     fn take_events(
@@ -153,7 +153,7 @@ impl Reader {
         input: &mut [u8],
         settings: &Settings,
         reading: &mut Reading,
-    ) -> Result<Progress, Farewell> {
+    ) -> Result<Progress, Goodbye> {
         let limits = settings.frame_limits();
         let mut used = 0;
         loop {
@@ -164,7 +164,7 @@ impl Reader {
             let step = self.decoder.decode(&mut input[used..], &limits).map_err(|violation| {
                 self.connection.shard.metrics().violations_total.add(1);
                 let reason = violation.to_string().into();
-                Farewell { code: violation.close_code(), reason, within: GOODBYE_WITHIN }
+                Goodbye { code: violation.close_code(), reason, within: GOODBYE_WITHIN }
             })?;
             used += step.used;
             let Some(event) = step.event else { return Ok(Progress::More) };
@@ -198,7 +198,7 @@ impl Connection {
         event: Event<'_>,
         settings: &Settings,
         reading: &mut Reading,
-    ) -> Result<After, Farewell> {
+    ) -> Result<After, Goodbye> {
         if matches!(event, Event::Text(_)) {
             self.take_tokens(settings, reading)?;
         }
@@ -212,7 +212,7 @@ impl Connection {
             }
             (Event::Binary(_), Some(_)) => {
                 let reason = "binary messages are not spoken here".into();
-                return Err(Farewell { code: CloseCode::UNSUPPORTED, reason, within: HANG_UP_WITHIN });
+                return Err(Goodbye { code: CloseCode::UNSUPPORTED, reason, within: HANG_UP_WITHIN });
             }
             (Event::Text(payload), None) => {
                 self.caller(settings).speak();
@@ -227,7 +227,7 @@ impl Connection {
             (Event::Close(close), _) => {
                 let code = close.map_or(CloseCode::NORMAL, |(code, _)| code);
                 self.shard.answer_close(self.key, code, HANG_UP_WITHIN);
-                return Err(Farewell { code, reason: "".into(), within: HANG_UP_WITHIN });
+                return Err(Goodbye { code, reason: "".into(), within: HANG_UP_WITHIN });
             }
         }
         Ok(After::Next)
@@ -235,24 +235,24 @@ impl Connection {
 
     /// Takes a message's tokens: the connection's, and its share of what the user and the address may send
     /// over all their connections. An echo costs none.
-    fn take_tokens(&mut self, settings: &Settings, reading: &mut Reading) -> Result<(), Farewell> {
+    fn take_tokens(&mut self, settings: &Settings, reading: &mut Reading) -> Result<(), Goodbye> {
         let Some(native) = &self.native else { return Ok(()) };
         let now = *reading.now.get_or_insert_with(|| self.shard.node().elapsed());
         let (limits, quota) = (&settings.config.limits, &self.shard.node().quota);
         let metrics = self.shard.metrics();
         if !self.pace.take(settings.rate(), now) {
             metrics.connection_limited_total.add(1);
-            return Err(Farewell::too_many("too many messages"));
+            return Err(Goodbye::too_many("too many messages"));
         }
         let per_user = limits.messages_per_second_per_user;
         if per_user > 0 && quota.users.take(native.user(), per_user, now).is_err() {
             metrics.user_limited_total.add(1);
-            return Err(Farewell::too_many("too many messages of this user"));
+            return Err(Goodbye::too_many("too many messages of this user"));
         }
         let per_address = limits.messages_per_second_per_address;
         if per_address > 0 && quota.senders.take(self.address, per_address, now).is_err() {
             metrics.address_limited_total.add(1);
-            return Err(Farewell::too_many("too many messages from this address"));
+            return Err(Goodbye::too_many("too many messages from this address"));
         }
         Ok(())
     }
@@ -263,9 +263,12 @@ impl Connection {
             reading.answered += 1;
             return self.reply(Opcode::Pong, payload);
         }
-        if reading.ping.replace(payload.to_vec()).is_some() {
+        if reading.ping.is_some() {
             self.shard.metrics().pongs_coalesced_total.add(1);
         }
+        let latest = reading.ping.get_or_insert_default();
+        latest.clear();
+        latest.extend_from_slice(payload);
     }
 
     /// Whether the peer leaves its replies unread: then it is not read either.
@@ -274,8 +277,8 @@ impl Connection {
         self.shard.with_hub(|hub| hub.outbox_bytes(self.key)) > most
     }
 
-    fn say_goodbye(&self, farewell: Farewell) -> Progress {
-        let Farewell { code, reason, within } = farewell;
+    fn say_goodbye(&self, goodbye: Goodbye) -> Progress {
+        let Goodbye { code, reason, within } = goodbye;
         let (request, connection) = (self.name(), self.shard.connection_id(self.key));
         debug!(%request, %connection, code = code.to_wire(), reason = &*reason, "goodbye");
         self.shard.dismiss(self.key, code, &reason, within);
@@ -302,15 +305,15 @@ enum After {
 }
 
 /// The last that a connection is told, and how long it has to take it.
-struct Farewell {
+struct Goodbye {
     code: CloseCode,
     reason: Cow<'static, str>,
     within: Duration,
 }
 
-impl Farewell {
-    fn too_many(reason: &'static str) -> Farewell {
-        Farewell { code: CloseCode::TOO_MANY_MESSAGES, reason: reason.into(), within: GOODBYE_WITHIN }
+impl Goodbye {
+    fn too_many(reason: &'static str) -> Goodbye {
+        Goodbye { code: CloseCode::TOO_MANY_MESSAGES, reason: reason.into(), within: GOODBYE_WITHIN }
     }
 }
 
