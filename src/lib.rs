@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main ── cli
-//!   └── server       workers, drain                              the roof
+//!   └── server       workers, drain, reload, systemd             the roof
 //!        ├── transport   websocket over HTTP/1.1                 rooms with a
 //!        │    ├── api      health · metrics                      view of the
 //!        │    └── auth     jwt · origin · room rules  (pure)     street

@@ -191,6 +191,47 @@ fn a_node_with_all_its_rooms_refuses_another_and_lets_more_into_those_it_has() {
 }
 
 #[test]
+fn who_asks_twice_for_a_room_that_is_refused_is_refused_twice_and_counted_once() {
+    let server = Setup::new(2).set("limits.rooms", "1").start();
+    let mut owner = Member::enter(&server, "owner");
+    owner.join("the one");
+    let mut member = Member::enter(&server, "ada");
+    for n in 0..20 {
+        for id in [1, 2] {
+            member.say(&format!(r#"{{"type":"join","room":"room {n}","id":{id}}}"#));
+        }
+        for _ in [1, 2] {
+            let answer: serde_json::Value = serde_json::from_str(&member.hear()).unwrap();
+            assert_eq!(answer["code"], "too_many_rooms");
+        }
+    }
+    member.join("the one");
+    server.await_metric("vestibule_members", 2.0);
+    server.stop();
+}
+
+#[test]
+fn of_a_flood_of_pings_the_last_of_a_read_is_answered() {
+    let server = Setup::new(1).start();
+    let mut socket = Socket::connect(server.public);
+    assert_eq!(socket.upgrade("/echo", "").status, 101);
+    let pings: Vec<u8> =
+        (0..1000).flat_map(|n| harness::client_frame(0x89, format!("{n}").as_bytes())).collect();
+    socket.send(&pings);
+    let mut pongs = 0;
+    let mut last = Vec::new();
+    while last != b"999" {
+        let frame = socket.frame().unwrap();
+        assert_eq!(frame.first, 0x8a);
+        (pongs, last) = (pongs + 1, frame.payload);
+    }
+    // Of what one read brings, sixteen and the last; how many reads it takes is the network's.
+    assert!((17..500).contains(&pongs), "{pongs} pongs");
+    server.await_metric("vestibule_pongs_coalesced_total", f64::from(1000 - pongs));
+    server.stop();
+}
+
+#[test]
 fn without_descriptors_clients_are_told_and_the_server_recovers() {
     let server = Setup::new(2).start();
     // Both workers are up once each has a member.

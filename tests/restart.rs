@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Member, PATIENCE, Setup, Socket, binary, until};
+use harness::{Member, PATIENCE, Setup, Socket, Stalled, binary, until};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -78,16 +78,42 @@ fn the_manager_hears_of_start_reload_watchdog_and_stop() {
 
 #[test]
 fn a_socket_that_was_not_passed_is_named_with_those_that_were() {
-    let parent = Parent::new(&Setup::new(1), "systemd:front");
-    let mut generation = parent.launch(&[]);
-    let status = until("it gives up", PATIENCE, || generation.child.try_wait().unwrap());
-    assert_eq!(status.code(), Some(78));
-    let said = std::fs::read_to_string(parent.directory.path().join("log")).unwrap();
+    let said = Parent::new(&Setup::new(1), "systemd:front").refusal();
     assert!(
         said.contains("listener.address = \"systemd:front\": no socket of this name was passed"),
         "{said}"
     );
     assert!(said.contains("LISTEN_FDNAMES has public, admin"), "{said}");
+}
+
+#[test]
+fn an_operators_socket_that_others_reach_needs_keys() {
+    let setup = Setup::new(1).unset("admin.keys");
+    let said = Parent::with(&setup, "systemd:public", Ipv4Addr::UNSPECIFIED).refusal();
+    assert!(said.contains("admin.address = \"systemd:admin\": without admin.keys only a loopback"), "{said}");
+    let parent = Parent::with(&Setup::new(1), "systemd:public", Ipv4Addr::UNSPECIFIED);
+    parent.start().stop(&parent);
+}
+
+#[test]
+fn the_watchdog_starves_while_one_shard_of_two_stands_still() {
+    let parent = Parent::new(&Setup::new(2), "systemd:public");
+    let generation = parent.start_with(&[("WATCHDOG_USEC", "1000000")]);
+    parent.hears("WATCHDOG=1");
+    let Some(stalled) = Stalled::thread(generation.child.id(), "shard-0") else { return };
+    until("the stall is noticed", PATIENCE, || {
+        parent.log().contains("the watchdog is not fed").then_some(())
+    });
+    // What was said before it was noticed; then, in four times of the watchdog's half, nothing.
+    parent.notifications.set_nonblocking(true).unwrap();
+    while parent.notifications.recv(&mut [0; 4096]).is_ok() {}
+    parent.notifications.set_nonblocking(false).unwrap();
+    parent.notifications.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    assert!(parent.notifications.recv(&mut [0; 4096]).is_err(), "it is not fed meanwhile");
+    parent.notifications.set_read_timeout(Some(PATIENCE)).unwrap();
+    drop(stalled);
+    parent.hears("WATCHDOG=1");
+    generation.stop(&parent);
 }
 
 /// What systemd is to the service.
@@ -106,9 +132,14 @@ struct Generation {
 
 impl Parent {
     fn new(setup: &Setup, public_name: &str) -> Parent {
+        Parent::with(setup, public_name, Ipv4Addr::LOCALHOST)
+    }
+
+    /// With operators' socket on this address.
+    fn with(setup: &Setup, public_name: &str, admin: Ipv4Addr) -> Parent {
         let directory = tempfile::tempdir().unwrap();
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let (public, admin) = (bind(), bind());
+        let bind = |address| TcpListener::bind((address, 0)).unwrap();
+        let (public, admin) = (bind(Ipv4Addr::LOCALHOST), bind(admin));
         let text = setup.file(public.local_addr().unwrap(), admin.local_addr().unwrap());
         let text = text
             .replace(&format!("\"{}\"", public.local_addr().unwrap()), &format!("\"{public_name}\""))
@@ -160,14 +191,27 @@ impl Parent {
         Generation { child, told: false }
     }
 
+    /// What a process says that will not start, and goes with 78.
+    fn refusal(&self) -> String {
+        let mut generation = self.launch(&[]);
+        let status = until("it gives up", PATIENCE, || generation.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(78), "{}", self.log());
+        self.log()
+    }
+
+    /// All that its processes said.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
     /// The next notification with this in it.
     fn hears(&self, what: &str) -> String {
         let mut buffer = [0; 4096];
         loop {
-            let len = self.notifications.recv(&mut buffer).unwrap_or_else(|error| {
-                let said = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-                panic!("no {what}: {error}; its log: {said}")
-            });
+            let len = self
+                .notifications
+                .recv(&mut buffer)
+                .unwrap_or_else(|error| panic!("no {what}: {error}; its log: {}", self.log()));
             let text = String::from_utf8_lossy(&buffer[..len]);
             if text.contains(what) {
                 return text.into_owned();
@@ -193,7 +237,7 @@ impl Generation {
             self.tell();
         }
         let status = until("it ends", PATIENCE, || self.child.try_wait().unwrap());
-        let said = std::fs::read_to_string(parent.directory.path().join("log")).unwrap();
+        let said = parent.log();
         assert_eq!(status.code(), Some(0), "{said}");
         assert!(!said.contains("panicked"), "{said}");
     }

@@ -1,7 +1,7 @@
 //! Accepting: every worker takes from the one shared socket, and each connection goes to the shard
 //! with the fewest.
 //!
-//! An accept is never raced; it ends when its listener is stopped.
+//! An accept that is given up stays with its listener, and the next takes it up: no connection is lost.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -12,6 +12,7 @@ mod member;
 mod neighbours;
 mod server;
 mod socket;
+mod stalled;
 
 #[allow(unused_imports, reason = "each test file uses a part of the harness")]
 pub(crate) use self::{
@@ -23,4 +24,5 @@ pub(crate) use self::{
     neighbours::{Echoes, Neighbours},
     server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},
     socket::{Closed, End, Frame, MASK, Response, Socket, client_frame, masked, upgrade_request},
+    stalled::Stalled,
 };
