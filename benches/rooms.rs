@@ -81,7 +81,7 @@ fn publish(hub: &mut Hub, from: ConnectionKey, publication: &Arc<Publication>) {
 fn deliver(hub: &mut Hub, slices: &mut Vec<Bytes>) -> usize {
     let mut served = 0;
     while let Some(key) = hub.poll_writable() {
-        while hub.batch(key, slices) {
+        if hub.batch(key, slices) {
             black_box(&*slices);
             slices.clear();
             hub.on_written(key);

@@ -122,10 +122,11 @@ impl Hub {
         self.writable.len()
     }
 
-    /// Gathers what a connection lacks behind `slices`: its outbox, then its rooms' chunks. False if
-    /// it lacks nothing; else a write is in flight until [`Hub::on_written`].
+    /// Appends to `slices` what a connection lacks: its outbox, then its rooms' chunks. False if it
+    /// lacks nothing; else a write is in flight until [`Hub::on_written`].
     pub fn batch(&mut self, key: ConnectionKey, slices: &mut Vec<Bytes>) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return false };
+        let before = slices.len();
         connection.flight_bytes = connection.outbox.drain(slices);
         let reader = Reader { connection: key, format: connection.format };
         let mut passed = false;
@@ -133,24 +134,26 @@ impl Hub {
             let Some(index) = membership.index else { continue };
             let entry = &mut self.rooms[membership.room];
             let member = &mut entry.members[index as usize];
-            member.taken = entry.log.gather(member.cursor, reader, slices, BATCH_SLICES_MAX);
+            member.taken = entry.log.gather(member.cursor, reader, slices, before + BATCH_SLICES_MAX);
             passed |= member.taken != member.cursor;
         }
         connection.activity = Activity::Writing;
-        if !slices.is_empty() {
+        if slices.len() > before {
             return true;
         }
         // All it lacked was its own: the cursors move on without a write.
         if passed {
             self.on_written(key);
+        } else {
+            connection.activity = Activity::Idle;
         }
-        self.connections[key].activity = Activity::Idle;
         false
     }
 
-    /// The batch in flight has been written, all of it.
-    pub fn on_written(&mut self, key: ConnectionKey) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
+    /// The batch in flight has been written, all of it. True if that was all; else the connection is
+    /// listed again.
+    pub fn on_written(&mut self, key: ConnectionKey) -> bool {
+        let Some(connection) = self.connections.get_mut(key) else { return true };
         self.census.outbox_bytes -= std::mem::take(&mut connection.flight_bytes);
         for membership in &connection.memberships {
             let Some(index) = membership.index else { continue };
@@ -162,6 +165,12 @@ impl Hub {
             entry.log.advance(from, member.taken);
             self.census.log_bytes -= before - entry.log.held_bytes();
         }
+        let caught_up = connection.unsent_bytes() == 0;
+        connection.activity = if caught_up { Activity::Idle } else { Activity::Listed };
+        if !caught_up {
+            self.writable.push_back(key);
+        }
+        caught_up
     }
 
     /// A member leaves: what it has not been sent is dropped, or moves into its outbox. What is in

@@ -92,7 +92,7 @@ impl NoDriver {
 ///
 /// Makes one and gives it back. Many workers may still be short of locked memory where one was not: [`run`] says so.
 pub fn probe() -> Result<Reach, NoDriver> {
-    let (_ring, reach) = best_ring(|builder| builder.build(ENTRIES))?;
+    let (_ring, reach) = best_ring(&restrict::OF_THE_RUNTIME, |builder| builder.build(ENTRIES))?;
     Ok(reach)
 }
 
@@ -116,7 +116,7 @@ pub fn run<F: Future>(
     // and descriptors. ManuallyDrop holds on a panic too.
     match driver {
         Driver::IoUring => {
-            let (runtime, reach) = best_ring(with_ring)?;
+            let (runtime, reach) = best_ring(&restrict::OF_THE_RUNTIME, with_ring)?;
             let mut runtime = ManuallyDrop::new(runtime);
             if reach == Reach::Restricted {
                 runtime.block_on(restrict::prove()).map_err(NoDriver::Unrestricted)?;
@@ -146,10 +146,19 @@ fn with_ring(builder: &io_uring::Builder) -> io::Result<OnRing> {
         .build()
 }
 
+/// A ring beside the runtime's, for a burst: restricted as that one is, if the kernel can.
+pub(super) fn ring_for_sends(entries: u32) -> io::Result<IoUring> {
+    let made = best_ring(&restrict::OF_A_BURST, |builder| builder.build(entries));
+    made.map(|(ring, _)| ring).map_err(io::Error::other)
+}
+
 /// Makes the best ring that this kernel has: what older ones do not know they answer with EINVAL.
-fn best_ring<T>(make: impl Fn(&io_uring::Builder) -> io::Result<T>) -> Result<(T, Reach), NoDriver> {
+fn best_ring<T>(
+    operations: &[u8],
+    make: impl Fn(&io_uring::Builder) -> io::Result<T>,
+) -> Result<(T, Reach), NoDriver> {
     for modern in [true, false] {
-        match restrict::restricted(|| make(ring(modern).setup_r_disabled())) {
+        match restrict::restricted(operations, || make(ring(modern).setup_r_disabled())) {
             Err(error) if is_invalid(&error) => (),
             made => return made.map(|made| (made, Reach::Restricted)).map_err(NoDriver::of_ring),
         }

@@ -10,6 +10,7 @@
 //! Must never say monoio in a public signature: a successor, or a ring of our own, is a change to this floor alone.
 
 mod bell;
+mod burst;
 mod clock;
 mod cpus;
 mod driver;
@@ -26,6 +27,7 @@ mod turn;
 mod waiters;
 
 pub use bell::{Ear, EventBell};
+pub use burst::{Burst, Sent};
 pub use clock::{Instant, now, sleep, unix_s, within};
 pub use cpus::cpus;
 pub use driver::{Driver, NoDriver, Reach, current as driver, probe, run};

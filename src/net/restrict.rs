@@ -23,10 +23,10 @@ use rustix::{
 ///
 /// The runtime keeps the ring's descriptor to itself. It is found as the only disabled ring of the process: rings are
 /// made one at a time, and all others are enabled.
-pub(super) fn restricted<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn restricted<T>(operations: &[u8], make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let made = make()?;
-    let operations = operations();
+    let operations: Vec<_> = operations.iter().copied().map(Restriction::sqe_op).collect();
     for ring in rings()? {
         match restrict(ring, &operations) {
             Ok(()) => return Ok(made),
@@ -51,19 +51,19 @@ pub(super) async fn prove() -> io::Result<()> {
 }
 
 /// What monoio asks of a ring on behalf of this floor. An operation that is missing fails with EACCES at its first use.
-fn operations() -> [Restriction; 7] {
-    [
-        opcode::Accept::CODE,
-        opcode::AsyncCancel::CODE,
-        opcode::Close::CODE,
-        opcode::PollAdd::CODE,
-        opcode::Send::CODE,
-        // Where the kernel does not take a time to wait with the call, before 5.11.
-        opcode::Timeout::CODE,
-        opcode::Writev::CODE,
-    ]
-    .map(Restriction::sqe_op)
-}
+pub(super) const OF_THE_RUNTIME: [u8; 7] = [
+    opcode::Accept::CODE,
+    opcode::AsyncCancel::CODE,
+    opcode::Close::CODE,
+    opcode::PollAdd::CODE,
+    opcode::Send::CODE,
+    // Where the kernel does not take a time to wait with the call, before 5.11.
+    opcode::Timeout::CODE,
+    opcode::Writev::CODE,
+];
+
+/// What a burst asks of its ring.
+pub(super) const OF_A_BURST: [u8; 2] = [opcode::Send::CODE, opcode::SendMsg::CODE];
 
 /// The descriptors of this process that are rings.
 fn rings() -> io::Result<Vec<RawFd>> {
@@ -128,13 +128,13 @@ mod tests {
     fn a_restricted_ring_opens_no_file_and_a_plain_one_does() {
         let mut plain = IoUring::new(8).unwrap();
         assert!(open_through(&mut plain) >= 0, "else the next proves nothing");
-        let mut ring = restricted(disabled).unwrap();
+        let mut ring = restricted(&OF_THE_RUNTIME, disabled).unwrap();
         assert_eq!(open_through(&mut ring), -Errno::ACCESS.raw_os_error());
     }
 
     #[test]
     fn a_restricted_ring_cannot_be_widened() {
-        let ring = restricted(disabled).unwrap();
+        let ring = restricted(&OF_THE_RUNTIME, disabled).unwrap();
         let more = [Restriction::sqe_op(opcode::OpenAt::CODE)];
         assert_eq!(restrict(ring.as_raw_fd(), &more), Err(Errno::ACCESS));
     }

@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
         unix::net::UnixStream as StdUnixStream,
     },
     rc::Rc,
@@ -31,6 +31,11 @@ impl Socket {
     pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let stream = UnixStream::from_std(StdUnixStream::from(fd))?;
         Ok(Self { shared: Rc::new(UnsafeCell::new(stream)) })
+    }
+
+    /// Its number, for as long as it is held.
+    pub(super) fn number(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 
     /// Whether both are one.

@@ -106,6 +106,10 @@ impl Stream {
 }
 
 impl Writer {
+    pub(super) fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// Writes a whole batch in order, however short the kernel's writes are, and hands the emptied Vec back.
     ///
     /// One slice is sent as it is, several are gathered, at most 64 at a time. After an error an unknown part is written.

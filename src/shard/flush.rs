@@ -11,11 +11,11 @@ use bytes::Bytes;
 
 use super::{AbortOnPanic, GOODBYE_WITHIN, Parcel, Shard, ShardPort};
 use crate::hub::{ConnectionKey, Lanes, Message, ShardId};
-use crate::net::{Turn, Writer, spawn};
+use crate::net::{Burst, Sent, Turn, Writer, spawn};
 use crate::protocol::websocket::CloseCode;
 
 /// The shard's one flusher.
-pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
+pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn, mut burst: Burst<ConnectionKey>) {
     // Its first turn comes by itself: a shard that has not lain down once is taken for one that is awake,
     // and nobody would ring for what is sent to it before it has work of its own.
     shard.flusher.notify();
@@ -23,7 +23,7 @@ pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
         shard.flusher.notified().await;
         shard.port.borrow_mut().wake();
         loop {
-            let more = shard.flush();
+            let more = shard.flush(&mut burst);
             if !more && shard.port.borrow_mut().rest() {
                 break;
             }
@@ -35,7 +35,7 @@ pub(super) async fn flush_forever(shard: Rc<Shard>, mut turn: Turn) {
 
 impl Shard {
     /// One pass over everything that waits; true if something is left for the next.
-    fn flush(self: &Rc<Self>) -> bool {
+    fn flush(self: &Rc<Self>, burst: &mut Burst<ConnectionKey>) -> bool {
         let guard = AbortOnPanic;
         self.share_rooms();
         self.drain_inboxes();
@@ -44,7 +44,7 @@ impl Shard {
         let sealed = self.exchange();
         self.send_off();
         // What came in during a sweep is not sealed yet: the shard must not lie down on it.
-        let more = self.start_writes() || !sealed;
+        let more = self.send_slice(burst) || !sealed;
         drop(guard);
         more
     }
@@ -129,76 +129,78 @@ impl Shard {
         self.hub.borrow_mut().poll_too_slow()
     }
 
-    /// Starts a write to each connection that is behind, as many as one slice of a sweep holds.
-    fn start_writes(self: &Rc<Self>) -> bool {
-        for _ in 0..SWEEP_CONNECTIONS {
-            let next = self.hub.borrow_mut().poll_writable();
-            let Some(key) = next else {
-                self.sweep_left.set(0);
-                return false;
-            };
-            self.sweep_left.set(self.sweep_left.get().saturating_sub(1));
-            let writer = self.outlets.borrow_mut().get_mut(key).and_then(|outlet| outlet.writer.take());
-            let Some(writer) = writer else { continue };
-            let mut batch = Vec::new();
-            if self.hub.borrow_mut().batch(key, &mut batch) {
-                spawn(write_out(self.clone(), key, writer, batch));
-            } else {
-                self.put_back(key, writer);
+    /// Sends to connections that are behind, as many as one slice of a sweep holds; true if there are more.
+    fn send_slice(self: &Rc<Self>, burst: &mut Burst<ConnectionKey>) -> bool {
+        {
+            let (mut hub, outlets) = (self.hub.borrow_mut(), self.outlets.borrow());
+            while !burst.is_full() {
+                let Some(key) = hub.poll_writable() else {
+                    self.sweep_left.set(0);
+                    break;
+                };
+                self.sweep_left.set(self.sweep_left.get().saturating_sub(1));
+                if let Some(writer) = outlets.get(key).and_then(|outlet| outlet.writer.as_ref()) {
+                    burst.add(key, writer, |slices| _ = hub.batch(key, slices));
+                }
             }
         }
+        burst.send(|key, sent| match sent {
+            Sent::All(bytes) => {
+                self.metrics().sent_bytes_total.add(bytes as u64);
+                self.on_written(key);
+            }
+            Sent::Short(bytes, rest) => {
+                self.metrics().sent_bytes_total.add(bytes as u64);
+                let writer = self.outlets.borrow_mut().get_mut(key).and_then(|outlet| outlet.writer.take());
+                if let Some(writer) = writer {
+                    spawn(write_rest(self.clone(), key, writer, rest));
+                }
+            }
+            Sent::Failed(_) => self.on_broken(key),
+        });
         self.hub.borrow().writable_count() > 0
     }
 
-    fn put_back(&self, key: ConnectionKey, writer: Writer) {
+    /// A batch is written; behind a goodbye's, so is the end.
+    fn on_written(&self, key: ConnectionKey) {
+        let ended = {
+            let mut hub = self.hub.borrow_mut();
+            hub.on_written(key) && hub.is_leaving(key)
+        };
         if let Some(outlet) = self.outlets.borrow_mut().get_mut(key) {
-            outlet.writer = Some(writer);
-        }
-    }
-
-    /// A batch is written: the next one, if the connection is behind again.
-    fn next_batch(&self, key: ConnectionKey, batch: &mut Vec<Bytes>) -> bool {
-        let _torn = AbortOnPanic;
-        let mut hub = self.hub.borrow_mut();
-        hub.on_written(key);
-        if let Some(outlet) = self.outlets.borrow_mut().get_mut(key)
-            && let Some(written) = outlet.written.take()
-        {
-            written.notify();
-        }
-        hub.batch(key, batch)
-    }
-
-    /// All is written; behind a goodbye, so is the end.
-    fn on_caught_up(&self, key: ConnectionKey, writer: Writer) {
-        let leaving = self.hub.borrow().is_leaving(key);
-        if let Some(outlet) = self.outlets.borrow_mut().get_mut(key) {
-            if leaving {
+            if ended {
                 outlet.stream.shutdown(Shutdown::Write);
             }
-            outlet.writer = Some(writer);
+            if let Some(written) = outlet.written.take() {
+                written.notify();
+            }
+        }
+    }
+
+    /// Its reader sees the end, and with it goes the connection.
+    fn on_broken(&self, key: ConnectionKey) {
+        if let Some(outlet) = self.outlets.borrow().get(key) {
+            outlet.stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Writes to one connection until it has all there is. Short-lived: an idle connection has no such task.
-async fn write_out(shard: Rc<Shard>, key: ConnectionKey, mut writer: Writer, mut batch: Vec<Bytes>) {
-    loop {
-        let bytes: usize = batch.iter().map(Bytes::len).sum();
-        let (written, emptied) = writer.write(batch).await;
-        if written.is_err() {
-            // Its reader sees the end, and with it goes the connection.
-            if let Some(outlet) = shard.outlets.borrow().get(key) {
-                outlet.stream.shutdown(Shutdown::Both);
-            }
-            return;
-        }
-        shard.metrics().sent_bytes_total.add(bytes as u64);
-        batch = emptied;
-        if !shard.next_batch(key, &mut batch) {
-            return shard.on_caught_up(key, writer);
-        }
+/// Writes to one connection what its socket had no room for at once. Short-lived: a connection that keeps up
+/// has no such task.
+async fn write_rest(shard: Rc<Shard>, key: ConnectionKey, mut writer: Writer, rest: Vec<Bytes>) {
+    let bytes: usize = rest.iter().map(Bytes::len).sum();
+    let (written, _) = writer.write(rest).await;
+    let _torn = AbortOnPanic;
+    if written.is_err() {
+        return shard.on_broken(key);
     }
+    shard.metrics().sent_bytes_total.add(bytes as u64);
+    if let Some(outlet) = shard.outlets.borrow_mut().get_mut(key) {
+        outlet.writer = Some(writer);
+    }
+    shard.on_written(key);
+    // It may be behind again.
+    shard.flusher.notify();
 }
 
 struct Outgoing<'a>(&'a mut ShardPort);
@@ -217,5 +219,3 @@ impl Lanes for Outgoing<'_> {
 const ROUNDING_SHARE: usize = 16;
 /// Parcels a lane between two cores holds.
 pub const MESH_CAPACITY: usize = 1024;
-/// Connections written to between two visits to the ring.
-const SWEEP_CONNECTIONS: usize = 128;

@@ -122,7 +122,7 @@ impl Socket {
         self.stream.readable()
     }
 
-    /// Reads what has arrived, at most 64 KiB, and gives it to `take`; `None` where nothing had. An
+    /// Reads what has arrived, at most 128 KiB, and gives it to `take`; `None` where nothing had. An
     /// empty slice is the end.
     pub fn read<R>(&self, take: impl FnOnce(&mut [u8]) -> R) -> io::Result<Option<R>> {
         let mut scratch = self.shard.scratch.borrow_mut();

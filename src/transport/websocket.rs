@@ -17,6 +17,7 @@ use super::{Services, Settings, linger};
 use crate::hub::{ConnectionKey, ShardId};
 use crate::net::unix_s;
 use crate::protocol::native;
+use crate::protocol::websocket::frame::HEADER_LEN_MAX;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
 use crate::quota::{AddressKey, Pace};
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
@@ -156,6 +157,7 @@ impl Reader {
     ) -> Result<Progress, Goodbye> {
         let limits = settings.frame_limits();
         let mut used = 0;
+        reading.left = input.len();
         loop {
             if self.connection.is_full() {
                 self.rest.extend_from_slice(&input[used..]);
@@ -167,6 +169,7 @@ impl Reader {
                 Goodbye { code: violation.close_code(), reason, within: GOODBYE_WITHIN }
             })?;
             used += step.used;
+            reading.left -= step.used;
             let Some(event) = step.event else { return Ok(Progress::More) };
             match self.connection.on_event(event, settings, reading)? {
                 After::Next => (),
@@ -193,6 +196,19 @@ impl Connection {
         self.shard.with_hub(|hub| hub.reply(self.key, |out| encode_frame(out, opcode, payload)));
     }
 
+    /// Sends a message back. The first of a read makes room for all that can follow, which spares copies of what is
+    /// there already.
+    fn echo(&self, opcode: Opcode, payload: &[u8], reading: &Reading) {
+        self.shard.with_hub(|hub| {
+            hub.reply(self.key, |out| {
+                if out.is_empty() {
+                    out.reserve(HEADER_LEN_MAX + payload.len() + reading.left);
+                }
+                encode_frame(out, opcode, payload);
+            })
+        });
+    }
+
     fn on_event(
         &mut self,
         event: Event<'_>,
@@ -216,11 +232,11 @@ impl Connection {
             }
             (Event::Text(payload), None) => {
                 self.caller(settings).speak();
-                self.reply(Opcode::Text, payload);
+                self.echo(Opcode::Text, payload, reading);
             }
             (Event::Binary(payload), None) => {
                 self.caller(settings).speak();
-                self.reply(Opcode::Binary, payload);
+                self.echo(Opcode::Binary, payload, reading);
             }
             (Event::Ping(payload), _) => self.on_ping(payload, reading),
             (Event::Pong(_), _) => (),
@@ -320,6 +336,8 @@ impl Goodbye {
 /// What is known while the events of one read are taken.
 #[derive(Default)]
 struct Reading {
+    /// Bytes that are not looked at yet.
+    left: usize,
     /// The time, once somebody asked.
     now: Option<Duration>,
     /// Pings answered.

@@ -103,17 +103,15 @@ impl Client {
         self.writing = hub.batch(self.key, &mut self.flight);
     }
 
-    /// The write in flight ends, if there is one, and the next begins unless that was the last.
+    /// The write in flight ends, if there is one. Who is behind again is listed.
     pub(super) fn complete_write(&mut self, hub: &mut Hub, ledger: &Ledger) {
         if !self.writing {
             return;
         }
         let bytes = self.flight.concat();
+        self.writing = false;
         hub.on_written(self.key);
         self.read(&bytes, ledger);
-        if !self.closed {
-            self.start_write(hub);
-        }
     }
 
     /// Reads what was written in one batch: whole frames only, and nothing behind a close.

@@ -155,7 +155,7 @@ fn minimal(len: u64, least: u64) -> Result<u64, Violation> {
 /// The longest payload of a control frame, in bytes.
 pub(super) const CONTROL_LEN_MAX: usize = 125;
 /// The longest header of a masked frame, in bytes.
-pub(super) const HEADER_LEN_MAX: usize = 14;
+pub const HEADER_LEN_MAX: usize = 14;
 const HEADER_LEN_MIN: usize = 6;
 const KEY_LEN: usize = 4;
 const FIN: u8 = 0x80;
