@@ -4,32 +4,24 @@
 //! wires. `hop`: an item goes to another thread, which looks for it without a pause, and comes back: half of that.
 //! std's bounded channel is beside both. A hop to a core that sleeps costs an eventfd more, and is not here.
 
+#[path = "inputs/ring.rs"]
+mod inputs;
+
 use std::hint::{black_box, spin_loop};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use vestibule::mesh::{self, Bell, Port};
+
+use inputs::{CAPACITY, pair, pass};
 
 fn ring(c: &mut Criterion) {
     const BATCH: u64 = 64;
     let mut group = c.benchmark_group("ring");
     group.throughput(Throughput::Elements(BATCH));
     let [mut left, mut right] = pair();
-    group.bench_function("vestibule", |b| {
-        b.iter(|| {
-            for n in 0..BATCH {
-                left.push(1, black_box([n, n])).expect("there is room");
-            }
-            left.ring();
-            while let Some(item) = right.pop(0) {
-                black_box(item);
-            }
-            right.ring();
-        });
-    });
+    group.bench_function("vestibule", |b| b.iter(|| pass(&mut left, &mut right, BATCH)));
     let (sender, receiver) = sync_channel(CAPACITY);
     group.bench_function("std", |b| {
         b.iter(|| {
@@ -115,19 +107,6 @@ fn poll<T>(receiver: &Receiver<T>) -> Option<T> {
     }
 }
 
-fn pair() -> [Port<[u64; 2], Silent>; 2] {
-    let ports = mesh::build(vec![Arc::new(Silent), Arc::new(Silent)], CAPACITY);
-    ports.try_into().ok().expect("two bells, two ports")
-}
-
-/// Nobody sleeps here.
-struct Silent;
-
-impl Bell for Silent {
-    fn ring(&self) {}
-}
-
-const CAPACITY: usize = 1024;
 const LAST: [u64; 2] = [u64::MAX; 2];
 
 criterion_group!(benches, ring, hop);

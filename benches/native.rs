@@ -4,6 +4,9 @@
 //! serde_json reads it into as much, the payload as a raw value: it judges the same grammar. `encoding`: the
 //! publication as a whole WebSocket frame; serde_json writes the text alone, without a frame.
 
+#[path = "inputs/requests.rs"]
+mod inputs;
+
 use std::borrow::Cow;
 use std::hint::black_box;
 
@@ -13,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use vestibule::protocol::native::{Request, encode_message};
 
+use inputs::{broadcast, payload};
+
 fn routing(c: &mut Criterion) {
     let mut group = c.benchmark_group("routing");
     for len in LENGTHS {
-        let text =
-            format!(r#"{{"type":"broadcast","room":"chat:lobby","payload":{},"id":42}}"#, payload(len));
+        let text = broadcast(len);
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(BenchmarkId::new("vestibule", len), |b| {
             b.iter(|| Request::decode(black_box(text.as_bytes())).expect("a request"));
@@ -75,13 +79,6 @@ struct Said<'a> {
     kind: &'a str,
     room: &'a str,
     payload: &'a RawValue,
-}
-
-/// An object of text, numbers and lists, about `len` bytes of it.
-fn payload(len: usize) -> String {
-    let member = r#"{"text":"The quick brown fox","at":[12.5,-7],"ok":true}"#;
-    let count = (len / (member.len() + 1)).max(1);
-    format!("[{}]", vec![member; count].join(","))
 }
 
 /// The text behind a gap that ends in the middle of a page: on some CPUs a copy of 4 KiB or more to an address that is,

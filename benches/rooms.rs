@@ -5,28 +5,29 @@
 //! says that they were written. tungstenite's way is beside it: a WebSocket a member, the message shared, its
 //! header and bytes written into each. Nobody makes a system call, which is what costs most in the end.
 
+#[path = "inputs/rooms.rs"]
+mod inputs;
+
 use std::hint::black_box;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, Utf8Bytes, WebSocket};
-use vestibule::hub::{ConnectionKey, Hub, Limits, Options, Publication, ShardId, Step};
-use vestibule::protocol::Format;
+
+use inputs::{deliver, hub_of, payload, publication, publish};
 
 fn log(c: &mut Criterion) {
     const TURN: usize = 16;
     let mut group = c.benchmark_group("log");
     group.throughput(Throughput::Elements(TURN as u64));
-    let (mut hub, members) = room_of(1);
+    let (mut hub, members) = hub_of(1, &["r"]);
     let publication = publication();
     let mut slices = Vec::new();
     group.bench_function("vestibule", |b| {
         b.iter(|| {
             for _ in 0..TURN {
-                publish(&mut hub, members[0], black_box(&publication));
+                publish(&mut hub, members[0], "r", black_box(&publication));
             }
             hub.end_turn();
             // What was sealed has to go, or the log would grow from one turn to the next.
@@ -39,12 +40,12 @@ fn fan_out(c: &mut Criterion) {
     let mut group = c.benchmark_group("fan-out");
     for count in [1, 100, 10_000] {
         group.throughput(Throughput::Elements(count as u64));
-        let (mut hub, members) = room_of(count);
+        let (mut hub, members) = hub_of(count, &["r"]);
         let publication = publication();
         let mut slices = Vec::new();
         group.bench_function(BenchmarkId::new("vestibule", count), |b| {
             b.iter(|| {
-                publish(&mut hub, members[0], black_box(&publication));
+                publish(&mut hub, members[0], "r", black_box(&publication));
                 hub.end_turn();
                 assert_eq!(deliver(&mut hub, &mut slices), count);
             });
@@ -59,45 +60,6 @@ fn fan_out(c: &mut Criterion) {
             });
         });
     }
-}
-
-fn room_of(count: usize) -> (Hub, Vec<ConnectionKey>) {
-    let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 1 };
-    let limits = Limits { lag_bytes: 1 << 20, rooms_per_connection: 10, connections: count };
-    let mut hub = Hub::new(options, limits);
-    let user: Arc<str> = "ada".into();
-    let members: Vec<_> = (0..count).map(|_| hub.connect(user.clone(), Format::Native)).collect();
-    for member in &members {
-        assert_eq!(hub.join(*member, "r", None), Ok(Step::Done));
-    }
-    (hub, members)
-}
-
-fn publish(hub: &mut Hub, from: ConnectionKey, publication: &Arc<Publication>) {
-    assert_eq!(hub.publish(from, "r", publication, None), Step::Done);
-}
-
-/// Every member that is behind is written to, at once and whole.
-fn deliver(hub: &mut Hub, slices: &mut Vec<Bytes>) -> usize {
-    let mut served = 0;
-    while let Some(key) = hub.poll_writable() {
-        if hub.batch(key, slices) {
-            black_box(&*slices);
-            slices.clear();
-            hub.on_written(key);
-        }
-        served += 1;
-    }
-    served
-}
-
-fn publication() -> Arc<Publication> {
-    Arc::new(Publication { payload: payload().into_bytes().into(), ..Publication::default() })
-}
-
-/// 128 bytes of JSON.
-fn payload() -> String {
-    format!("\"{}\"", "x".repeat(126))
 }
 
 fn theirs() -> WebSocket<Void> {

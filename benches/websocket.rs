@@ -5,6 +5,9 @@
 //! messages are masked with zeros, so that decoding in place leaves the input as it was. tungstenite and
 //! fastwebsockets read the same bytes from memory, tungstenite copying them into its buffer as from a socket.
 
+#[path = "inputs/frames.rs"]
+mod inputs;
+
 use std::future::Future;
 use std::hint::black_box;
 use std::io::{self, Read, Write};
@@ -15,7 +18,9 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use fastwebsockets::FragmentCollector;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::WebSocket;
-use vestibule::protocol::websocket::{Decoder, Limits, frame, mask, utf8};
+use vestibule::protocol::websocket::{frame, mask, utf8};
+
+use inputs::{ASCII, decode_all, frame_of, text};
 
 fn header(c: &mut Criterion) {
     let mut group = c.benchmark_group("header");
@@ -84,24 +89,11 @@ fn assembly(c: &mut Criterion) {
 
 /// Reads `one` over and over, by us and by the peers.
 fn messages(c: &mut Criterion, name: &str, len: usize, one: &[u8]) {
-    const LIMITS: Limits = Limits { frame: 1 << 16, message: 1 << 16, fragments: 1024 };
     let count = (1 << 16) / one.len();
     let mut input = one.repeat(count);
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(count as u64));
-    group.bench_function(BenchmarkId::new("vestibule", len), |b| {
-        b.iter(|| {
-            let mut decoder = Decoder::default();
-            let mut at = 0;
-            loop {
-                let step = decoder.decode(black_box(&mut input[at..]), &LIMITS).expect("valid");
-                at += step.used;
-                if black_box(step.event).is_none() {
-                    break at;
-                }
-            }
-        });
-    });
+    group.bench_function(BenchmarkId::new("vestibule", len), |b| b.iter(|| decode_all(&mut input)));
     group.bench_function(BenchmarkId::new("tungstenite", len), |b| {
         let mut socket =
             WebSocket::from_raw_socket(Memory::of(&input), tungstenite::protocol::Role::Server, None);
@@ -194,33 +186,8 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A frame with this first byte under a key of zeros.
-fn frame_of(first: u8, payload: &[u8]) -> Vec<u8> {
-    let len = payload.len();
-    let mut frame = vec![first];
-    match u8::try_from(len) {
-        Ok(len) if len < 126 => frame.push(0x80 | len),
-        _ => {
-            frame.push(0xFE);
-            frame.extend((len as u16).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(payload);
-    frame
-}
-
-/// `len` bytes of `unit` over and over.
-fn text(unit: &str, len: usize) -> Vec<u8> {
-    let whole = unit.repeat(len / unit.len() + 1);
-    let mut bytes = whole.as_bytes()[..whole.floor_char_boundary(len)].to_vec();
-    bytes.resize(len, b'.');
-    bytes
-}
-
 const LENGTHS: [usize; 4] = [20, 130, 4096, 65_536];
 const SKEW: usize = 6;
-const ASCII: &str = "The quick brown fox jumps over the lazy dog. ";
 const MIXED: &str = "Zażółć gęślą jaźń, пусть всегда будет солнце, 日本語 \u{1F600} ok ";
 
 criterion_group!(benches, header, unmask, validate, message, assembly);
