@@ -30,7 +30,7 @@ pub(crate) fn publish(hub: &mut Hub, from: ConnectionKey, room: &str, publicatio
 pub(crate) fn deliver(hub: &mut Hub, slices: &mut Vec<Bytes>) -> usize {
     let mut served = 0;
     while let Some(key) = hub.poll_writable() {
-        while hub.batch(key, slices) {
+        if hub.batch(key, slices) {
             black_box(&*slices);
             slices.clear();
             hub.on_written(key);
