@@ -98,6 +98,9 @@ impl Outbox {
 
     /// Moves it all behind `slices`, and returns how many bytes that were.
     pub(super) fn drain(&mut self, slices: &mut Vec<Bytes>) -> usize {
+        if self.len == 0 {
+            return 0;
+        }
         self.seal();
         slices.extend(self.sealed.drain(..));
         // An idle connection keeps no buffer.
