@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::message::RoomKey;
 use crate::protocol::Format;
@@ -15,7 +16,8 @@ use crate::protocol::Format;
 pub(super) struct Connection {
     pub(super) user: Arc<str>,
     pub(super) format: Format,
-    pub(super) memberships: Vec<Membership>,
+    /// Most are in one room, which takes no heap.
+    pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) outbox: Outbox,
     /// Bytes of its rooms' chunks from its cursors on, a write in flight included.
     pub(super) room_bytes: usize,
@@ -50,7 +52,7 @@ impl Connection {
         Connection {
             user,
             format,
-            memberships: Vec::new(),
+            memberships: SmallVec::new(),
             outbox: Outbox::default(),
             room_bytes: 0,
             flight_bytes: 0,

@@ -241,7 +241,9 @@ impl<'a> Exchange<'a> {
             }
         };
         let request = self.request.get();
-        Some(Upgraded { writer: self.writer, purpose, request, switching, rest: self.buffer })
+        // Mostly nothing came behind the head: then the connection does not keep the buffer that held it.
+        let rest = if self.buffer.is_empty() { Vec::new() } else { self.buffer };
+        Some(Upgraded { writer: self.writer, purpose, request, switching, rest })
     }
 }
 
