@@ -33,7 +33,7 @@ pub(crate) fn binary_of_16384() -> usize {
     frames(&frame_of(0x82, &text(ASCII, 16_384)))
 }
 
-/// One frame after another of one 64 KiB read.
+/// One frame after another, 64 KiB of them.
 fn frames(one: &[u8]) -> usize {
     const READS: usize = 50;
     let count = (1 << 16) / one.len();

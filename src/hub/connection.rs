@@ -35,8 +35,11 @@ pub(super) enum Activity {
     Idle,
     /// Stands in the list of those to be written to.
     Listed,
-    /// A batch is in flight; its writer asks for the next one.
+    /// A batch is in flight.
     Writing,
+    /// Stands in the list again: a batch was written and did not bring it to the head. Its lag counts as if
+    /// that were still in flight, or who gets a little each turn could stay behind without end.
+    Behind,
 }
 
 /// A connection's place in one room: either a member there, or waiting for the home's answer.

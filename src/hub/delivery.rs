@@ -89,10 +89,10 @@ impl Hub {
                     connection.activity = Activity::Listed;
                     self.writable.push_back(member.connection);
                 }
-                Activity::Writing if connection.unsent_bytes() > self.limits.lag_bytes => {
+                Activity::Writing | Activity::Behind if connection.unsent_bytes() > self.limits.lag_bytes => {
                     self.too_slow.push_back(member.connection);
                 }
-                Activity::Listed | Activity::Writing => (),
+                Activity::Listed | Activity::Writing | Activity::Behind => (),
             }
         }
     }
@@ -105,10 +105,10 @@ impl Hub {
                 connection.activity = Activity::Listed;
                 self.writable.push_back(key);
             }
-            Activity::Writing if connection.unsent_bytes() > self.limits.lag_bytes => {
+            Activity::Writing | Activity::Behind if connection.unsent_bytes() > self.limits.lag_bytes => {
                 self.too_slow.push_back(key)
             }
-            Activity::Listed | Activity::Writing => (),
+            Activity::Listed | Activity::Writing | Activity::Behind => (),
         }
     }
 
@@ -143,7 +143,8 @@ impl Hub {
         }
         // All it lacked was its own: the cursors move on without a write.
         if passed {
-            self.on_written(key);
+            let caught_up = self.on_written(key);
+            debug_assert!(caught_up, "nothing was to be sent up to the head");
         } else {
             connection.activity = Activity::Idle;
         }
@@ -166,7 +167,7 @@ impl Hub {
             self.census.log_bytes -= before - entry.log.held_bytes();
         }
         let caught_up = connection.unsent_bytes() == 0;
-        connection.activity = if caught_up { Activity::Idle } else { Activity::Listed };
+        connection.activity = if caught_up { Activity::Idle } else { Activity::Behind };
         if !caught_up {
             self.writable.push_back(key);
         }
@@ -214,7 +215,8 @@ impl Hub {
             let key = self.too_slow[index];
             // Since it was noted its write may have ended, and with it the lag.
             let is_behind = |connection: &Connection| {
-                connection.activity == Activity::Writing && connection.unsent_bytes() > self.limits.lag_bytes
+                matches!(connection.activity, Activity::Writing | Activity::Behind)
+                    && connection.unsent_bytes() > self.limits.lag_bytes
             };
             if self.connections.get(key).is_some_and(is_behind) {
                 self.drop_for_lag(key);
@@ -258,5 +260,84 @@ impl Hub {
             closed.push(key);
         }
         closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::hub::{Limits, Options, ShardId, Step};
+    use crate::protocol::Format;
+
+    const LAG_BYTES: usize = 256 << 10;
+
+    /// A hub alone, and a connection in so many rooms, `0` and on.
+    fn member_of(rooms: usize) -> (Hub, ConnectionKey) {
+        let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 2 };
+        let limits = Limits { lag_bytes: LAG_BYTES, rooms_per_connection: rooms, connections: 2 };
+        let mut hub = Hub::new(options, limits);
+        let key = hub.connect("user".into(), Format::Native);
+        for room in 0..rooms {
+            assert_eq!(hub.join(key, &room.to_string(), None), Ok(Step::Done));
+        }
+        (hub, key)
+    }
+
+    /// A publication of 1 KiB in each room, in a turn of their own.
+    fn turn(hub: &mut Hub, key: ConnectionKey, rooms: usize) {
+        let payload = format!("\"{}\"", "x".repeat(1000)).into_bytes().into();
+        let publication = Arc::new(Publication { payload, ..Publication::default() });
+        for room in 0..rooms {
+            assert_eq!(hub.publish(key, &room.to_string(), &publication, None), Step::Done);
+        }
+        hub.end_turn();
+    }
+
+    #[test]
+    fn who_is_behind_after_a_write_is_named_again_once() {
+        let (mut hub, key) = member_of(100);
+        turn(&mut hub, key, 100);
+        let mut slices = Vec::new();
+        assert_eq!((hub.poll_writable(), hub.poll_writable()), (Some(key), None));
+        assert!(hub.batch(key, &mut slices));
+        assert_eq!(slices.len(), BATCH_SLICES_MAX);
+        assert!(hub.reply(key, |out| out.extend_from_slice(b"pong")), "a write is in flight");
+        assert_eq!(hub.poll_writable(), None);
+        assert!(!hub.on_written(key));
+        assert!(hub.reply(key, |out| out.extend_from_slice(b"pong")));
+        assert_eq!((hub.poll_writable(), hub.poll_writable()), (Some(key), None));
+        assert!(hub.batch(key, &mut slices), "it comes behind what is there");
+        assert_eq!(slices.len(), 100 + 1);
+        assert!(hub.on_written(key), "that was all");
+        assert_eq!((hub.poll_writable(), hub.buffered_bytes()), (None, 0));
+    }
+
+    #[test]
+    fn who_gets_a_little_each_turn_and_falls_behind_is_too_slow_at_the_lag() {
+        let (mut hub, key) = member_of(200);
+        for _ in 0..20 {
+            turn(&mut hub, key, 200);
+            if let Some(slow) = hub.poll_too_slow() {
+                assert_eq!(slow, key);
+                return;
+            }
+            assert!(hub.buffered_bytes() <= 3 * LAG_BYTES, "{} bytes are held", hub.buffered_bytes());
+            let mut slices = Vec::new();
+            let named = hub.poll_writable().expect("it is behind");
+            assert!(hub.batch(named, &mut slices));
+            hub.on_written(named);
+        }
+        panic!("it is not seen to be slow");
+    }
+
+    #[test]
+    fn one_turn_may_bring_who_has_everything_more_than_the_lag() {
+        let (mut hub, key) = member_of(300);
+        turn(&mut hub, key, 300);
+        assert_eq!(hub.poll_too_slow(), None);
+        turn(&mut hub, key, 1);
+        assert_eq!(hub.poll_too_slow(), None, "nobody has asked for a batch yet");
     }
 }

@@ -9,7 +9,8 @@
 //! 2. What other shards said goes to [`Hub::on_message`].
 //! 3. At the end of a turn [`Hub::push`] fills the lanes, [`Hub::end_turn`] seals the rooms' chunks,
 //!    and [`Hub::poll_writable`] names connections that are behind: each is asked for a
-//!    [`Hub::batch`], which is written and then reported by [`Hub::on_written`].
+//!    [`Hub::batch`], which is written and then reported by [`Hub::on_written`]; who is behind again by
+//!    then is named again.
 //! 4. [`Hub::poll_too_slow`] names connections that exceeded the lag and are being closed.
 //!
 //! A member never counts; positions are the home's. Waiting is not an error, and whatever a peer does
@@ -382,5 +383,6 @@ const CREDIT_BYTES: u64 = 8 << 20;
 const JOINS_UNANSWERED_MAX: u32 = 4096;
 /// Changes of interest that may wait for one lane before joins have to.
 const INTERESTS_MAX: usize = 4096;
-/// Slices a write takes at most: a bound on what a stalled write costs, 2 KiB.
+/// Slices of rooms' logs that a batch takes, give or take a chunk: a bound on what a stalled write costs, 2 KiB. What
+/// stands in the outbox comes besides.
 const BATCH_SLICES_MAX: usize = 64;

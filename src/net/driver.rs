@@ -92,7 +92,8 @@ impl NoDriver {
 ///
 /// Makes one and gives it back. Many workers may still be short of locked memory where one was not: [`run`] says so.
 pub fn probe() -> Result<Reach, NoDriver> {
-    let (_ring, reach) = best_ring(&restrict::OF_THE_RUNTIME, |builder| builder.build(ENTRIES))?;
+    let made = best_ring(&restrict::OF_THE_RUNTIME, |builder| builder.build(ENTRIES));
+    let (_ring, reach) = made.map_err(NoDriver::of_ring)?;
     Ok(reach)
 }
 
@@ -116,7 +117,8 @@ pub fn run<F: Future>(
     // and descriptors. ManuallyDrop holds on a panic too.
     match driver {
         Driver::IoUring => {
-            let (runtime, reach) = best_ring(&restrict::OF_THE_RUNTIME, with_ring)?;
+            let made = best_ring(&restrict::OF_THE_RUNTIME, with_ring);
+            let (runtime, reach) = made.map_err(NoDriver::of_ring)?;
             let mut runtime = ManuallyDrop::new(runtime);
             if reach == Reach::Restricted {
                 runtime.block_on(restrict::prove()).map_err(NoDriver::Unrestricted)?;
@@ -148,22 +150,21 @@ fn with_ring(builder: &io_uring::Builder) -> io::Result<OnRing> {
 
 /// A ring beside the runtime's, for a burst: restricted as that one is, if the kernel can.
 pub(super) fn ring_for_sends(entries: u32) -> io::Result<IoUring> {
-    let made = best_ring(&restrict::OF_A_BURST, |builder| builder.build(entries));
-    made.map(|(ring, _)| ring).map_err(io::Error::other)
+    best_ring(&restrict::OF_A_BURST, |builder| builder.build(entries)).map(|(ring, _)| ring)
 }
 
 /// Makes the best ring that this kernel has: what older ones do not know they answer with EINVAL.
 fn best_ring<T>(
     operations: &[u8],
     make: impl Fn(&io_uring::Builder) -> io::Result<T>,
-) -> Result<(T, Reach), NoDriver> {
+) -> io::Result<(T, Reach)> {
     for modern in [true, false] {
         match restrict::restricted(operations, || make(ring(modern).setup_r_disabled())) {
             Err(error) if is_invalid(&error) => (),
-            made => return made.map(|made| (made, Reach::Restricted)).map_err(NoDriver::of_ring),
+            made => return made.map(|made| (made, Reach::Restricted)),
         }
     }
-    make(&ring(false)).map(|made| (made, Reach::Open)).map_err(NoDriver::of_ring)
+    make(&ring(false)).map(|made| (made, Reach::Open))
 }
 
 /// The ring a worker asks for. `modern` takes Linux 6.0.
@@ -183,7 +184,7 @@ fn is_invalid(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::INVAL)
 }
 
-/// Slots of the submission queue: a flush of 4096 writes costs one system call. Tests leak a ring each (rule 4), so
+/// Slots of the submission queue: as many sockets that are read in one turn are waited for again by one system call. Tests leak a ring each (rule 4), so
 /// theirs are small enough for a plain user's locked memory.
 const ENTRIES: u32 = if cfg!(test) { 256 } else { 4096 };
 

@@ -1,4 +1,4 @@
-//! What a worker's ring may do: the operations that the runtime needs, and no other.
+//! What a worker's rings may do: the operations that the runtime needs, or a burst, and no other.
 //!
 //! A seccomp filter does not see what is asked of a ring (with openat(2) denied, a ring still opened files), so the ring
 //! is told itself, before its first operation: it opens no file and makes no socket, whoever gets hold of it. Decides
@@ -21,7 +21,7 @@ use rustix::{
 /// Makes a ring, which has to be a disabled one, and restricts and enables it. To be called on the thread that will use
 /// it: with SINGLE_ISSUER the one who enables a ring is the only one who may.
 ///
-/// The runtime keeps the ring's descriptor to itself. It is found as the only disabled ring of the process: rings are
+/// The runtime keeps its ring's descriptor to itself, so a ring is found as the only disabled ring of the process: rings are
 /// made one at a time, and all others are enabled.
 pub(super) fn restricted<T>(operations: &[u8], make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +129,12 @@ mod tests {
         let mut plain = IoUring::new(8).unwrap();
         assert!(open_through(&mut plain) >= 0, "else the next proves nothing");
         let mut ring = restricted(&OF_THE_RUNTIME, disabled).unwrap();
+        assert_eq!(open_through(&mut ring), -Errno::ACCESS.raw_os_error());
+    }
+
+    #[test]
+    fn the_ring_of_a_burst_opens_no_file_either() {
+        let mut ring = driver::ring_for_sends(8).unwrap();
         assert_eq!(open_through(&mut ring), -Errno::ACCESS.raw_os_error());
     }
 

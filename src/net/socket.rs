@@ -1,7 +1,7 @@
-//! One descriptor on the runtime, and what a gathering write points at: all the `unsafe` of this floor.
+//! One descriptor on the runtime, and what a gathering write points at.
 //!
-//! Knows nothing of order or ends: that is [`Stream`](super::Stream)'s. Every operation that carries a buffer owns it
-//! until the kernel has answered, so no caller can free what the kernel reads.
+//! Knows nothing of order or ends: that is [`Stream`](super::Stream)'s. Every operation here that carries a buffer owns
+//! it until the kernel has answered, so no caller can free what the kernel reads.
 
 use std::{
     cell::UnsafeCell,
@@ -122,12 +122,6 @@ impl Gather {
         self.iovecs.is_empty()
     }
 
-    /// The emptied batch, for the next.
-    pub(super) fn into_batch(mut self) -> Vec<Bytes> {
-        self.slices.clear();
-        self.slices.into()
-    }
-
     /// Points the iovecs at the front slices.
     fn aim(&mut self) {
         self.iovecs.clear();
@@ -206,13 +200,5 @@ mod tests {
             gather.advance(sent);
         }
         assert!(gather.is_empty());
-    }
-
-    #[test]
-    fn the_batch_comes_back_empty_with_its_memory() {
-        let gather = Gather::new(batch());
-        let room = gather.slices.capacity();
-        let batch = gather.into_batch();
-        assert!(batch.is_empty() && batch.capacity() == room);
     }
 }

@@ -6,9 +6,8 @@
 //! lends no buffer for the same reason.
 //!
 //! The poll and the recv together cost what a read on the ring does (4.8 us of CPU an echo of 20 bytes either way).
-//! Writing is through the ring, whole batches at a time, so that a flush of many sockets costs one system call (send(2) for each: 5.5 us). A
-//! write
-//! must be awaited to its end; who cannot wait frees it with [`Stream::shutdown`].
+//! A [`Writer`] is for what may have to wait for the peer: it must be awaited to its end, and who cannot wait frees it
+//! with [`Stream::shutdown`]. What many sockets take at once goes by a [`Burst`](super::Burst).
 
 use std::{
     future::Future,
@@ -110,29 +109,29 @@ impl Writer {
         &self.socket
     }
 
-    /// Writes a whole batch in order, however short the kernel's writes are, and hands the emptied Vec back.
+    /// Writes a whole batch in order, however short the kernel's writes are.
     ///
     /// One slice is sent as it is, several are gathered, at most 64 at a time. After an error an unknown part is written.
     ///
     /// Await it to its end: dropped before, the kernel still reads what it was given (it owns it), and nobody knows how
     /// far it came.
-    pub async fn write(&mut self, mut batch: Vec<Bytes>) -> (io::Result<()>, Vec<Bytes>) {
+    pub async fn write(&mut self, mut batch: Vec<Bytes>) -> io::Result<()> {
         if batch.len() == 1 {
             let slice = batch.pop().expect("there is one");
-            return (self.write_slice(slice).await, batch);
+            return self.write_slice(slice).await;
         }
         let mut gather = Gather::new(batch);
         while !gather.is_empty() {
             let (sent, back) = self.socket.send_gathered(gather).await;
             gather = back;
             match sent {
-                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), gather.into_batch()),
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(sent) => gather.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return (Err(error), gather.into_batch()),
+                Err(error) => return Err(error),
             }
         }
-        (Ok(()), gather.into_batch())
+        Ok(())
     }
 
     async fn write_slice(&mut self, mut slice: Bytes) -> io::Result<()> {

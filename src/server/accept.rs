@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::StatusCode;
 use tracing::{debug, warn};
 
@@ -136,7 +136,7 @@ async fn turn_away(accepted: Accepted, response: Response) {
     let mut out = BytesMut::new();
     encode_response(&mut out, &response, After::Close, false, HttpDate::from_unix_s(unix_s()));
     // A fresh socket's buffer takes it at once; if not, the peer misses nothing but the reason.
-    let _: (std::io::Result<()>, Vec<Bytes>) = writer.write(vec![out.freeze()]).await;
+    let _: io::Result<()> = writer.write(vec![out.freeze()]).await;
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -140,6 +140,7 @@ impl Shard {
                 };
                 self.sweep_left.set(self.sweep_left.get().saturating_sub(1));
                 if let Some(writer) = outlets.get(key).and_then(|outlet| outlet.writer.as_ref()) {
+                    // The burst sees for itself whether there was anything.
                     burst.add(key, writer, |slices| _ = hub.batch(key, slices));
                 }
             }
@@ -147,40 +148,41 @@ impl Shard {
         burst.send(|key, sent| match sent {
             Sent::All(bytes) => {
                 self.metrics().sent_bytes_total.add(bytes as u64);
-                self.on_written(key);
+                _ = self.on_written(key);
             }
             Sent::Short(bytes, rest) => {
                 self.metrics().sent_bytes_total.add(bytes as u64);
                 let writer = self.outlets.borrow_mut().get_mut(key).and_then(|outlet| outlet.writer.take());
-                if let Some(writer) = writer {
-                    spawn(write_rest(self.clone(), key, writer, rest));
-                }
+                let writer = writer.expect("it was there to be sent to, and nobody ran since");
+                spawn(write_rest(self.clone(), key, writer, rest));
             }
-            Sent::Failed(_) => self.on_broken(key),
+            Sent::Failed(_) => self.on_failed(key),
         });
         self.hub.borrow().writable_count() > 0
     }
 
-    /// A batch is written; behind a goodbye's, so is the end.
-    fn on_written(&self, key: ConnectionKey) {
-        let ended = {
+    /// A batch is written; behind a goodbye's, so is the end. True if there is more to be sent.
+    fn on_written(&self, key: ConnectionKey) -> bool {
+        let (caught_up, leaving) = {
             let mut hub = self.hub.borrow_mut();
-            hub.on_written(key) && hub.is_leaving(key)
+            (hub.on_written(key), hub.is_leaving(key))
         };
         if let Some(outlet) = self.outlets.borrow_mut().get_mut(key) {
-            if ended {
+            if caught_up && leaving {
                 outlet.stream.shutdown(Shutdown::Write);
             }
             if let Some(written) = outlet.written.take() {
                 written.notify();
             }
         }
+        !caught_up
     }
 
     /// Its reader sees the end, and with it goes the connection.
-    fn on_broken(&self, key: ConnectionKey) {
-        if let Some(outlet) = self.outlets.borrow().get(key) {
-            outlet.stream.shutdown(Shutdown::Both);
+    fn on_failed(&self, key: ConnectionKey) {
+        let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
+        if let Some(socket) = socket {
+            self.on_broken(socket);
         }
     }
 }
@@ -189,18 +191,18 @@ impl Shard {
 /// has no such task.
 async fn write_rest(shard: Rc<Shard>, key: ConnectionKey, mut writer: Writer, rest: Vec<Bytes>) {
     let bytes: usize = rest.iter().map(Bytes::len).sum();
-    let (written, _) = writer.write(rest).await;
+    let written = writer.write(rest).await;
     let _torn = AbortOnPanic;
     if written.is_err() {
-        return shard.on_broken(key);
+        return shard.on_failed(key);
     }
     shard.metrics().sent_bytes_total.add(bytes as u64);
     if let Some(outlet) = shard.outlets.borrow_mut().get_mut(key) {
         outlet.writer = Some(writer);
     }
-    shard.on_written(key);
-    // It may be behind again.
-    shard.flusher.notify();
+    if shard.on_written(key) {
+        shard.flusher.notify();
+    }
 }
 
 struct Outgoing<'a>(&'a mut ShardPort);

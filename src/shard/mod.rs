@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slotmap::{SecondaryMap, SlotMap};
+use tracing::warn;
 
 use crate::hub::{self, ConnectionId, ConnectionKey, Hub, Message, ShardId};
 use crate::mesh::{self, Port};
@@ -158,7 +159,7 @@ pub struct Shard {
 struct Outlet {
     socket: SocketKey,
     stream: Stream,
-    /// Away while a write is in flight.
+    /// Away while what was left of a send is written.
     writer: Option<Writer>,
     /// Somebody waits for the next write to end.
     written: Option<Rc<Notify>>,
@@ -200,7 +201,11 @@ impl Shard {
     /// Starts the shard's own tasks: the flusher, the ear for other cores' bells, the clock.
     pub fn run(self: &Rc<Self>) -> io::Result<()> {
         let ear = self.node.bells[self.index].listen()?;
-        let (turn, burst) = (Turn::new()?, Burst::new()?);
+        let turn = Turn::new()?;
+        let burst = Burst::new().unwrap_or_else(|error| {
+            warn!(%error, shard = self.index, "no ring for sends: each of them is a system call now");
+            Burst::one_by_one()
+        });
         spawn(flush::flush_forever(self.clone(), turn, burst));
         let shard = self.clone();
         spawn(async move {

@@ -31,7 +31,10 @@ new_key_type! {
 pub(super) struct Entry {
     pub(super) stream: Stream,
     timers: Timers,
+    /// It was cut: its reader ends.
     expired: bool,
+    /// A write to it failed.
+    broken: bool,
     /// A drain neither cuts it nor waits for it.
     pub(super) outlasts: bool,
     pub(super) connection: Option<ConnectionKey>,
@@ -65,6 +68,7 @@ impl Socket {
             stream: stream.clone(),
             timers: Timers::default(),
             expired: false,
+            broken: false,
             outlasts: false,
             connection: None,
         };
@@ -189,13 +193,21 @@ impl Socket {
         self.shard.sockets.borrow().get(self.key).and_then(|entry| entry.connection)
     }
 
-    /// Waits until the connection's next write has ended.
-    pub async fn written(&self, key: ConnectionKey) {
-        let notify = match self.shard.outlets.borrow_mut().get_mut(key) {
-            Some(outlet) => outlet.written.get_or_insert_with(|| Rc::new(Notify::new())).clone(),
-            None => return,
-        };
-        notify.notified().await;
+    /// Waits until the connection's next write has ended. False if none will any more: the socket is broken,
+    /// or was cut.
+    pub async fn written(&self, key: ConnectionKey) -> bool {
+        if self.is_writable() {
+            let notify = match self.shard.outlets.borrow_mut().get_mut(key) {
+                Some(outlet) => outlet.written.get_or_insert_with(|| Rc::new(Notify::new())).clone(),
+                None => return false,
+            };
+            notify.notified().await;
+        }
+        self.is_writable()
+    }
+
+    fn is_writable(&self) -> bool {
+        self.shard.sockets.borrow().get(self.key).is_some_and(|entry| !entry.expired && !entry.broken)
     }
 }
 
@@ -308,10 +320,26 @@ impl Shard {
         }
     }
 
+    /// Ends a socket whose time has come: its reader looks at nothing more.
     pub(super) fn cut(&self, key: SocketKey, how: Shutdown) {
-        if let Some(entry) = self.sockets.borrow_mut().get_mut(key) {
-            entry.expired = true;
-            entry.stream.shutdown(how);
+        self.end_writing(key, how, |entry| entry.expired = true);
+    }
+
+    /// Ends a socket that cannot be written to. What has arrived is still read, and then the end.
+    pub(super) fn on_broken(&self, key: SocketKey) {
+        self.end_writing(key, Shutdown::Both, |entry| entry.broken = true);
+    }
+
+    /// The reader is woken also where it does not wait for bytes but for its replies to be written.
+    fn end_writing(&self, key: SocketKey, how: Shutdown, mark: impl FnOnce(&mut Entry)) {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(entry) = sockets.get_mut(key) else { return };
+        mark(entry);
+        entry.stream.shutdown(how);
+        let mut outlets = self.outlets.borrow_mut();
+        let outlet = entry.connection.and_then(|connection| outlets.get_mut(connection));
+        if let Some(written) = outlet.and_then(|outlet| outlet.written.take()) {
+            written.notify();
         }
     }
 }

@@ -212,7 +212,7 @@ impl<'a> Exchange<'a> {
     /// A peer that does not take the answer is cut off.
     async fn write_bytes(&mut self, bytes: Bytes) -> bool {
         self.socket.set_deadline(ANSWER_WITHIN, Shutdown::Both);
-        self.writer.write(vec![bytes]).await.0.is_ok()
+        self.writer.write(vec![bytes]).await.is_ok()
     }
 
     async fn hang_up(&self) {

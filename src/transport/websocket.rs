@@ -40,7 +40,11 @@ pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
         match progress {
             Progress::More => (),
             Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
-            Progress::Full => Box::pin(socket.written(reader.connection.key)).await,
+            Progress::Full => {
+                if !Box::pin(socket.written(reader.connection.key)).await {
+                    return;
+                }
+            }
             Progress::Gone => return,
             Progress::Goodbye => break,
         }
@@ -68,7 +72,7 @@ pub(super) struct Reader {
     decoder: Decoder,
     /// A command that waits for a home. Nothing behind it is looked at.
     blocked: Option<Blocked>,
-    /// What was read and not looked at yet.
+    /// What was read and not looked at yet: at most one read's worth.
     rest: Vec<u8>,
     connection: Connection,
 }
@@ -202,7 +206,10 @@ impl Connection {
         self.shard.with_hub(|hub| {
             hub.reply(self.key, |out| {
                 if out.is_empty() {
-                    out.reserve(HEADER_LEN_MAX + payload.len() + reading.left);
+                    // What is left may be one unfinished message, and nobody counts room that is not used.
+                    let others = reading.left.min(ECHO_BYTES_MIN.max(4 * payload.len()));
+                    // A header of ours is shorter than a client's.
+                    out.reserve(HEADER_LEN_MAX + payload.len() + others);
                 }
                 encode_frame(out, opcode, payload);
             })
@@ -350,5 +357,7 @@ struct Reading {
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// Replies that a peer may leave unread before it is not read any more.
 const OUTBOX_BYTES_MAX: usize = 256 << 10;
+/// An echo may make room for other replies of so many bytes, however small it is.
+const ECHO_BYTES_MIN: usize = 2 << 10;
 /// Pings of one read that are answered one by one; more are a flood.
 const PONGS_A_READ: u32 = 16;

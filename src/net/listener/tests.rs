@@ -144,7 +144,7 @@ fn a_connection_in_the_moment_of_stopping_is_answered_or_left_to_the_next_worker
                 Err(error) => panic!("{error}"),
             };
             let (stream, mut writer) = Stream::from_fd(accepted.socket).unwrap();
-            writer.write(vec![Bytes::from_static(b"!")]).await.0.unwrap();
+            writer.write(vec![Bytes::from_static(b"!")]).await.unwrap();
             stream.shutdown(Shutdown::Write);
             let mut said = Vec::new();
             peer.read_to_end(&mut said).unwrap();
