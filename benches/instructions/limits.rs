@@ -9,8 +9,8 @@
 //! when code far away changes, and for little that one would write. To allocate and free once costs some 200. What a
 //! cache miss or a lock costs is not seen here: for that there are the other benches.
 //!
-//! When the toolchain changes, run `cargo bench --profile release --bench instructions` on the last commit with the old one and with the
-//! new: if only the toolchain moved the counts, set all rows and `SETTING` anew in a commit that does nothing else.
+//! When the toolchain changes, run `cargo bench --profile release --bench instructions` on the last commit with the old
+//! one and with the new: if only the toolchain moved the counts, set all rows and `SETTING` anew in a commit that does nothing else.
 
 use crate::paths;
 

@@ -1,10 +1,10 @@
 //! What the hot paths cost in instructions, counted by callgrind and held against a limit for each: a guard against
 //! slow creep, which a clock cannot see under the noise of a machine.
 //!
-//! `cargo bench --profile release --bench instructions` counts all, with words behind `--` the paths whose names contain one of them. It
-//! runs itself under valgrind, a process a path, and judges: over its limit a path has grown, far under it the limit
-//! has to come down, or the gain could be lost again unseen. Counts nothing but what is inside [`counted`]: what comes
-//! before and between is set-up. What a count depends on stands at the head of `limits`.
+//! `cargo bench --profile release --bench instructions` counts all, with words behind `--` the paths whose names contain
+//! one of them. It runs itself under valgrind, a process a path, and judges: over its limit a path has grown, far under
+//! it the limit has to come down, or the gain could be lost again unseen. Counts nothing but what is inside [`counted`]:
+//! what comes before and between is set-up. What a count depends on stands at the head of `limits`.
 
 mod limits;
 mod paths;

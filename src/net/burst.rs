@@ -101,13 +101,7 @@ impl<T> Burst<T> {
         if self.sends.is_empty() {
             return;
         }
-        self.results.clear();
-        if self.ring.is_some() {
-            self.submit();
-        } else {
-            self.results
-                .extend(self.sends.iter().map(|send| send_one(&send.socket, carried(&self.slices, send))));
-        }
+        self.make();
         for (send, result) in self.sends.drain(..).zip(&self.results) {
             let slices = &self.slices[send.slices];
             tell(send.name, judge(slices, *result));
@@ -115,12 +109,16 @@ impl<T> Burst<T> {
         self.slices.clear();
     }
 
-    /// Makes the sends on the ring and waits for their results, which come with the call that submits them: a send that
+    /// Makes the sends. On the ring it waits for their results, which come with the call that submits them: a send that
     /// may not wait ends where it is made.
-    fn submit(&mut self) {
-        // The first of all: from here on we return with every entry answered, or not at all.
+    fn make(&mut self) {
+        self.results.clear();
+        let Some(ring) = &mut self.ring else {
+            let results = self.sends.iter().map(|send| send_one(&send.socket, carried(&self.slices, send)));
+            return self.results.extend(results);
+        };
+        // Before any entry: from here on we return with every one of them answered, or not at all.
         let unanswered = Unanswered;
-        let ring = self.ring.as_mut().expect("asked before");
         self.iovecs.clear();
         self.iovecs.extend(self.slices.iter().map(iovec));
         self.headers.clear();

@@ -322,16 +322,16 @@ impl Shard {
 
     /// Ends a socket whose time has come: its reader looks at nothing more.
     pub(super) fn cut(&self, key: SocketKey, how: Shutdown) {
-        self.end_writing(key, how, |entry| entry.expired = true);
+        self.shut(key, how, |entry| entry.expired = true);
     }
 
     /// Ends a socket that cannot be written to. What has arrived is still read, and then the end.
     pub(super) fn on_broken(&self, key: SocketKey) {
-        self.end_writing(key, Shutdown::Both, |entry| entry.broken = true);
+        self.shut(key, Shutdown::Both, |entry| entry.broken = true);
     }
 
     /// The reader is woken also where it does not wait for bytes but for its replies to be written.
-    fn end_writing(&self, key: SocketKey, how: Shutdown, mark: impl FnOnce(&mut Entry)) {
+    fn shut(&self, key: SocketKey, how: Shutdown, mark: impl FnOnce(&mut Entry)) {
         let mut sockets = self.sockets.borrow_mut();
         let Some(entry) = sockets.get_mut(key) else { return };
         mark(entry);
