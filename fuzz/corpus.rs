@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::protocol::{http, native, websocket};
+use crate::protocol::{http, native, sse, websocket};
 
 #[test]
 fn every_input_that_was_tried_once_holds() {
@@ -43,6 +43,7 @@ const BODIES: &[(&str, Body)] = &[
     ("hub", crate::hub::fuzz::operations),
     ("messages", websocket::fuzz::messages),
     ("native", native::fuzz::native),
+    ("sse", sse::fuzz::sse),
     #[cfg(feature = "server")]
     ("configuration", crate::config::fuzz::configuration),
     #[cfg(feature = "server")]

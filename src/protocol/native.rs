@@ -9,6 +9,7 @@ pub mod fuzz;
 
 use super::decimal::Decimal;
 use super::json::{self, Object};
+use super::sse::check_event_name;
 use super::websocket::{Opcode, encode_header};
 use bytes::{BufMut, BytesMut};
 use std::fmt;
@@ -93,7 +94,11 @@ impl Command {
             empty if empty.is_empty() => Err((ErrorCode::RoomName, EMPTY_ROOM)),
             room => Ok(Box::from(room)),
         };
-        let event = || text("event", BAD_EVENT).map(Box::from);
+        let event = || {
+            let name = text("event", BAD_EVENT)?;
+            check_event_name(&name).map_err(|wrong| bad(wrong.message()))?;
+            Ok(Box::from(name))
+        };
         let payload = || object.value("payload").map(Box::from).ok_or(bad(NO_PAYLOAD));
         match &*text("type", BAD_TYPE)? {
             "join" => Ok(Self::Join { room: room()? }),

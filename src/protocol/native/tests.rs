@@ -40,8 +40,8 @@ fn each_command_is_read() {
         Command::Broadcast { room: "r".into(), event: None, payload: Box::from(&b"null"[..]) }
     );
     assert_eq!(
-        command(r#"{"type":"event","event":"","payload":{}}"#),
-        Command::Event { event: "".into(), payload: Box::from(&b"{}"[..]) }
+        command(r#"{"type":"event","event":" ","payload":{}}"#),
+        Command::Event { event: " ".into(), payload: Box::from(&b"{}"[..]) }
     );
     assert_eq!(
         command(r#"{"type":"refresh","token":"a.b\u002ec"}"#),
@@ -109,6 +109,17 @@ fn each_fault_is_named() {
         (r#"{"type":"broadcast","payload":1}"#, BadMessage, BAD_ROOM),
         (r#"{"type":"broadcast","room":"r","payload":1,"event":null}"#, BadMessage, BAD_EVENT),
         (r#"{"type":"event","payload":1}"#, BadMessage, BAD_EVENT),
+        (r#"{"type":"event","event":"","payload":1}"#, BadMessage, "event has to be 1 to 256 bytes long"),
+        (
+            r#"{"type":"broadcast","room":"r","payload":1,"event":"a\rb"}"#,
+            BadMessage,
+            "event must not have control characters",
+        ),
+        (
+            r#"{"type":"broadcast","room":"r","payload":1,"event":"gap"}"#,
+            BadMessage,
+            "event must not be connected, gap, close, error or open",
+        ),
         (r#"{"type":"event","event":"e"}"#, BadMessage, NO_PAYLOAD),
         (
             r#"{"type":"broadcast","room":"r","payload":01}"#,
@@ -236,7 +247,7 @@ proptest! {
     fn a_payload_passes_through_byte_for_byte(
         payload in payload(),
         space in "[ \t\r\n]{0,3}",
-        event in prop::option::of(".*"),
+        event in prop::option::of("[^\\x00-\\x1f\\x7f]{1,60}"),
         room in ".+",
     ) {
         let quoted = |text: &str| serde_json::to_string(text).expect("a string");
