@@ -43,10 +43,15 @@ fn grants(access: Access, rule: &RoomRule, identity: &Identity, room: &str) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Pattern;
+    use crate::config::{History, Pattern};
 
     fn rule(pattern: &str, join: Access, publish: Access) -> RoomRule {
-        RoomRule { pattern: Pattern::parse(pattern).expect(pattern), join, publish }
+        RoomRule {
+            pattern: Pattern::parse(pattern).expect(pattern),
+            join,
+            publish,
+            history: History::default(),
+        }
     }
 
     fn identity(user: &str, rooms: &[&str]) -> Identity {

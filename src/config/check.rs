@@ -42,13 +42,22 @@ fn paths(reader: &mut Reader<'_>) {
     const PATH: &str = "websocket.path";
     const ECHO: &str = "websocket.echo";
     const HEALTH: &str = "server.health_path";
-    let Config { websocket, server, .. } = reader.draft.config.clone();
-    let (path, echo, health) = (Some(websocket.path), websocket.echo, server.health_path);
-    for (one, its, other, others) in
-        [(ECHO, &echo, PATH, &path), (HEALTH, &health, PATH, &path), (HEALTH, &health, ECHO, &echo)]
-    {
-        if let Some(same) = its.as_ref().filter(|_| its == others && reader.is_good(&[one, other])) {
-            reader.blame(&[one, other], &format!("{other} is {same} too; the two must differ"));
+    const SSE: &str = "sse.path";
+    let Config { websocket, server, sse, .. } = reader.draft.config.clone();
+    let all =
+        [(SSE, sse.path), (HEALTH, server.health_path), (ECHO, websocket.echo), (PATH, Some(websocket.path))];
+    let set: Vec<(&str, String)> = all.into_iter().filter_map(|(key, path)| Some((key, path?))).collect();
+    for (at, (one, its)) in set.iter().enumerate() {
+        for (other, others) in &set[at + 1..] {
+            if !reader.is_good(&[one, other]) {
+                continue;
+            }
+            if its == others {
+                reader.blame(&[one, other], &format!("{other} is {its} too; the two must differ"));
+            } else if *one == SSE && others.strip_prefix(&**its).is_some_and(|rest| rest.starts_with('/')) {
+                let text = format!("{other} is {others}, which {one} ({its}) takes for a user's stream");
+                reader.blame(&[other, one], &text);
+            }
         }
     }
 }
@@ -93,7 +102,7 @@ fn rooms(reader: &mut Reader<'_>) {
     let anonymous = reader.draft.config.auth.mode == Mode::None && reader.is_good(&["auth.mode"]);
     let rules = reader.draft.config.rooms.clone();
     let mut earlier: Vec<&Pattern> = Vec::new();
-    for (at, RoomRule { pattern, join, publish }) in rules.iter().enumerate() {
+    for (at, RoomRule { pattern, join, publish, history }) in rules.iter().enumerate() {
         let path = format!("room.{at}.pattern");
         let good = reader.is_good(&[&path]);
         for (key, access) in [("join", join), ("publish", publish)] {
@@ -103,6 +112,13 @@ fn rooms(reader: &mut Reader<'_>) {
                 reader.blame(&[&key], text);
             } else if *access == Access::Owner && good && !pattern.names_user() {
                 reader.blame(&[&key], "an owner is known by {user}, which is not in the pattern");
+            }
+        }
+        if (history.size == 0) != history.ttl.is_zero() {
+            let text = "without history both size and ttl are 0; with one, neither is";
+            let key = format!("room.{at}.history");
+            if reader.is_good(&[&key]) {
+                reader.blame(&[&key], text);
             }
         }
         if !good {

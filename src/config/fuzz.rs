@@ -75,6 +75,8 @@ fn check_config(config: &Config) {
         assert!(!config.auth.algorithms.is_empty() && config.auth.algorithms.iter().all(keyed));
     }
     assert!(config.websocket.path.starts_with('/'));
+    assert!(config.sse.path.as_ref().is_none_or(|path| path.starts_with('/') && !path.ends_with('/')));
+    assert!(config.rooms.iter().all(|rule| (rule.history.size == 0) == rule.history.ttl.is_zero()));
 }
 
 const NAME: &str = "vestibule.toml";

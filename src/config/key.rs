@@ -20,7 +20,7 @@ pub(super) struct Key<T: 'static> {
 }
 
 /// The form of a value, and where it goes.
-pub(super) enum Kind<T> {
+pub(super) enum Kind<T: 'static> {
     Size(u64, u64, fn(&mut T, u64)),
     /// Milliseconds.
     Duration(u64, u64, fn(&mut T, Duration)),
@@ -33,6 +33,8 @@ pub(super) enum Kind<T> {
     List(&'static str, usize, fn(&mut T), Set<T>),
     /// A list whose items are never shown.
     Secrets(&'static str, usize, fn(&mut T), Set<T>),
+    /// What a table of keys looks like, and the keys; those that are not given have their defaults.
+    Fields(&'static str, &'static [Key<T>]),
 }
 
 /// Sets a value from a text; false if the text has not the form.
@@ -45,6 +47,7 @@ pub(super) enum Given<'a> {
     Number(Option<u64>),
     /// `None`: an item that is no text.
     List(Vec<Option<&'a str>>),
+    Table(Vec<(&'a str, Given<'a>)>),
     Other,
 }
 
@@ -59,7 +62,8 @@ impl<T> Key<T> {
         matches!(self.kind, Kind::Secret(..) | Kind::Secrets(..))
     }
 
-    /// Puts `given` where it belongs. After `Err` the target holds its former value, or the good items of a list.
+    /// Puts `given` where it belongs. After `Err` the target holds its former value, or the good items of
+    /// a list, or some fields of a table.
     pub(super) fn set(&self, target: &mut T, given: &Given<'_>) -> Result<(), Wrong> {
         let taken = match (&self.kind, given) {
             (Kind::Size(min, max, set), Given::Text(text)) => {
@@ -96,9 +100,21 @@ impl<T> Key<T> {
                 }
                 return if wrong.is_empty() { Ok(()) } else { Err(Wrong::Items(wrong)) };
             }
+            (Kind::Fields(_, keys), Given::Table(fields)) => return self.set_fields(target, keys, fields),
             _ => false,
         };
         if taken { Ok(()) } else { Err(Wrong::Whole(self.kind.allowed())) }
+    }
+
+    /// Puts the fields of a table where they belong.
+    fn set_fields(&self, target: &mut T, keys: &[Self], fields: &[(&str, Given<'_>)]) -> Result<(), Wrong> {
+        keys.iter().for_each(|key| key.set_default(target));
+        for (name, given) in fields {
+            let key = keys.iter().find(|key| key.name == *name);
+            let key = key.ok_or_else(|| Wrong::Whole(self.kind.allowed()))?;
+            key.set(target, given).map_err(|_| Wrong::Whole(self.kind.allowed()))?;
+        }
+        Ok(())
     }
 
     /// Puts the default where it belongs.
@@ -109,7 +125,7 @@ impl<T> Key<T> {
     }
 }
 
-impl<T> Kind<T> {
+impl<T: 'static> Kind<T> {
     /// What is allowed, as a sentence of a complaint or a cell of the page.
     pub(super) fn allowed(&self) -> String {
         match self {
@@ -127,6 +143,11 @@ impl<T> Kind<T> {
             Self::List(form, max, ..) | Self::Secrets(form, max, ..) => {
                 format!("a list such as [\"a\", \"b\"] of at most {max}; {form}")
             }
+            Self::Fields(form, keys) => {
+                let fields: Vec<String> =
+                    keys.iter().map(|key| format!("{} is {}", key.name, key.kind.allowed())).collect();
+                format!("a table such as {form}; {}", fields.join(", "))
+            }
         }
     }
 }
@@ -140,6 +161,12 @@ impl<'a> Given<'a> {
                 Self::Number(u64::from_str_radix(number.as_str(), number.radix()).ok())
             }
             DeValue::Array(items) => Self::List(items.iter().map(|item| item.get_ref().as_str()).collect()),
+            DeValue::Table(table) => {
+                let fields = table.iter();
+                Self::Table(
+                    fields.map(|(name, value)| (&**name.get_ref(), Self::of(value.get_ref()))).collect(),
+                )
+            }
             _ => Self::Other,
         }
     }

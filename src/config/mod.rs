@@ -60,6 +60,8 @@ pub struct Config {
     pub heartbeat: Heartbeat,
     /// The WebSocket endpoints.
     pub websocket: WebSocket,
+    /// The endpoint of Server-Sent Events.
+    pub sse: Sse,
 }
 
 /// One public address.
@@ -128,6 +130,17 @@ pub struct RoomRule {
     pub join: Access,
     /// Who may publish from a connection; membership is not asked for.
     pub publish: Access,
+    /// What is kept of the rooms' publications.
+    pub history: History,
+}
+
+/// What a room keeps of its publications, for those who come back; by default nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// Publications at most; 0 is no history, and then `ttl` is zero too.
+    pub size: u32,
+    /// How long each of them is kept.
+    pub ttl: Duration,
 }
 
 /// What a peer may cost. Sizes are bytes.
@@ -183,6 +196,15 @@ pub struct WebSocket {
     pub path: String,
     /// Path of an echo that asks for no token, if there is one.
     pub echo: Option<String>,
+}
+
+/// The endpoint of Server-Sent Events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sse {
+    /// Path of streams of several rooms, below which those of one user are; without one there are no streams.
+    pub path: Option<String>,
+    /// How long a stream may be silent until a comment is sent.
+    pub heartbeat: Duration,
 }
 
 /// Reads `path`, if any, over the defaults and `env` over both; other variables than `VESTIBULE_SECTION__KEY`
@@ -253,6 +275,12 @@ impl Default for Heartbeat {
 impl Default for WebSocket {
     fn default() -> Self {
         Config::default().websocket
+    }
+}
+
+impl Default for Sse {
+    fn default() -> Self {
+        Config::default().sse
     }
 }
 

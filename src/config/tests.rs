@@ -88,6 +88,7 @@ echo = "/echo"
         pattern: Pattern::parse(pattern).expect("a pattern"),
         join,
         publish,
+        history: History::default(),
     };
     let owner = rule("user:{user}", Access::Owner, Access::Nobody);
     assert_eq!(config.rooms, [owner, rule("news", Access::Anyone, Access::Token)]);
@@ -131,7 +132,8 @@ url = "redis://127.0.0.1"
     let keys = "[limits] may have frame, message, fragments, connections, connections_per_address, rooms, \
         rooms_per_connection, room_name, messages_per_second, burst, messages_per_second_per_user, \
         messages_per_second_per_address, lag, buffered, head, head_deadline";
-    let sections = "the file may have listener, server, admin, auth, room, limits, heartbeat, websocket";
+    let sections = "the file may have listener, server, admin, auth, room, limits, heartbeat, websocket, \
+        sse";
     let expected = [
         &format!("vestibule.toml:1: lag: unknown key; lag stands in [limits]; {sections}"),
         "vestibule.toml:3: limits.frame = 65536: a size is a number and B, KiB, MiB or GiB",
@@ -159,7 +161,6 @@ url = "redis://127.0.0.1"
 fn what_comes_with_later_issues_is_unknown() {
     for text in [
         "[socketio]\npath = \"\"\n",
-        "[sse]\npath = \"/events\"\n",
         "[redis]\nurl = \"redis://127.0.0.1:6379\"\n",
         "[[backend]]\nname = \"app\"\n",
         "[[route]]\npath = \"/\"\n",
@@ -169,7 +170,6 @@ fn what_comes_with_later_issues_is_unknown() {
         "[server]\nadvertise = \"\"\n",
         "[limits]\nauth_deadline = \"5s\"\n",
         "[websocket]\ncompression = false\n",
-        "[[room]]\npattern = \"a\"\nhistory = { size = 0, ttl = \"0s\" }\n",
         "[[room]]\npattern = \"a\"\npresence = false\n",
     ] {
         let complaint = complaints(text);

@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use super::{Failed, Source, serve};
 use crate::auth::jwt::{self, Minted};
-use crate::config::{Access, Complaints, Config, Listener, Mode, Pattern, RoomRule, Secret};
+use crate::config::{Access, Complaints, Config, History, Listener, Mode, Pattern, RoomRule, Secret};
 use crate::net::unix_s;
 use crate::protocol::http::{Head, Response};
 use crate::transport::Pages;
@@ -69,7 +69,12 @@ fn throw_away_key() -> String {
 
 fn open_rooms() -> RoomRule {
     let pattern = Pattern::parse("*").expect("* is a pattern");
-    RoomRule { pattern, join: Access::Authenticated, publish: Access::Authenticated }
+    RoomRule {
+        pattern,
+        join: Access::Authenticated,
+        publish: Access::Authenticated,
+        history: History::default(),
+    }
 }
 
 fn pages(config: &Config, key: String) -> Pages {

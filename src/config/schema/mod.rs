@@ -18,6 +18,7 @@ mod heartbeat;
 mod limits;
 mod process;
 mod room;
+mod sse;
 mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,8 +26,8 @@ use std::time::Duration;
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Address, Admin, Auth, Config, Driver, Heartbeat, Limits, Listener, LogFormat, Mode, Pattern,
-    Refuse, RoomRule, Server, WebSocket,
+    Access, Address, Admin, Auth, Config, Driver, Heartbeat, History, Limits, Listener, LogFormat, Mode,
+    Pattern, Refuse, RoomRule, Server, Sse, WebSocket,
 };
 
 /// A section of the file.
@@ -140,6 +141,7 @@ impl Draft {
             },
             heartbeat: Heartbeat { interval: Duration::ZERO, timeout: Duration::ZERO },
             websocket: WebSocket { path: String::new(), echo: None },
+            sse: Sse { path: None, heartbeat: Duration::ZERO },
         };
         let file = String::new;
         Self {
@@ -169,7 +171,8 @@ impl Item for Listener {
 impl Item for RoomRule {
     fn blank(keys: &[Key<Self>]) -> Self {
         let pattern = Pattern::parse("-").expect("a literal is a pattern");
-        let mut rule = Self { pattern, join: Access::Nobody, publish: Access::Nobody };
+        let mut rule =
+            Self { pattern, join: Access::Nobody, publish: Access::Nobody, history: History::default() };
         keys.iter().filter(|key| key.default != REQUIRED).for_each(|key| key.set_default(&mut rule));
         rule
     }
@@ -204,7 +207,7 @@ const GIB: u64 = 1024 * MIB;
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 
-pub(super) static SECTIONS: [Section; 8] = [
+pub(super) static SECTIONS: [Section; 9] = [
     process::LISTENER,
     process::SERVER,
     process::ADMIN,
@@ -213,4 +216,5 @@ pub(super) static SECTIONS: [Section; 8] = [
     limits::LIMITS,
     heartbeat::HEARTBEAT,
     websocket::WEBSOCKET,
+    sse::SSE,
 ];

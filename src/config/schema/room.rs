@@ -2,8 +2,8 @@
 
 use super::super::key::{Key, Kind, REQUIRED};
 use super::super::pattern::PATTERN_FORM;
-use super::super::{Access, Pattern};
-use super::{Keys, Section, store};
+use super::super::{Access, Pattern, RoomRule};
+use super::{HOUR, Keys, Section, fit, store};
 
 pub(super) const ROOM: Section = Section {
     name: "room",
@@ -33,7 +33,32 @@ pub(super) const ROOM: Section = Section {
             help: "Who may publish from a connection; the same words. Membership is not needed.",
             past: "",
         },
+        Key {
+            name: "history",
+            kind: Kind::Fields("{ size = 100, ttl = \"5m\" }", &[SIZE, TTL]),
+            default: "{ size = 0, ttl = \"0s\" }",
+            help: "What a room keeps for those who come back: at most size publications, each for ttl. With \
+                size 0 nothing is kept, and who was away learns only that something is missing.",
+            past: "",
+        },
     ]),
-    example: "[[room]]\npattern = \"chat:*\"\njoin = \"authenticated\"\npublish = \"authenticated\"\n\n[[room]]\n\
+    example: "[[room]]\npattern = \"chat:*\"\njoin = \"authenticated\"\npublish = \"authenticated\"\n\
+        history = { size = 100, ttl = \"5m\" }\n\n[[room]]\n\
         pattern = \"user:{user}\"\njoin = \"owner\"\npublish = \"nobody\"\n",
+};
+
+const SIZE: Key<RoomRule> = Key {
+    name: "size",
+    kind: Kind::Count(0, 1_000_000, |it, n| it.history.size = fit(n)),
+    default: "0",
+    help: "",
+    past: "",
+};
+
+const TTL: Key<RoomRule> = Key {
+    name: "ttl",
+    kind: Kind::Duration(0, 7 * 24 * HOUR, |it, time| it.history.ttl = time),
+    default: "\"0s\"",
+    help: "",
+    past: "",
 };

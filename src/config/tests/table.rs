@@ -54,6 +54,7 @@ fn the_defaults_are_those_of_the_design() {
         },
         heartbeat: Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) },
         websocket: WebSocket { path: "/ws".to_owned(), echo: None },
+        sse: Sse { path: Some("/events".to_owned()), heartbeat: Duration::from_secs(30) },
     };
     assert_eq!(Config::default(), expected);
     assert_eq!(Limits::default(), expected.limits);
@@ -62,6 +63,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(Auth::default(), expected.auth);
     assert_eq!(Heartbeat::default(), expected.heartbeat);
     assert_eq!(WebSocket::default(), expected.websocket);
+    assert_eq!(Sse::default(), expected.sse);
 }
 
 #[test]
@@ -147,6 +149,8 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("heartbeat.timeout", "4s"),
     ("websocket.path", "/other"),
     ("websocket.echo", "/other"),
+    ("sse.path", "/other"),
+    ("sse.heartbeat", "1s"),
 ];
 
 #[test]
@@ -228,6 +232,14 @@ fn try_the_ends<T>(key: &Key<T>, target: &mut T) {
             assert!(good.iter().any(|item| try_it(many(*max, item))), "{}", key.name);
             assert!(!good.iter().any(|item| try_it(many(max + 1, item))), "{}", key.name);
         }
+        Kind::Fields(_, keys) => {
+            let mut fields = |names: &[&'static str]| {
+                let fields = names.iter().map(|name| (*name, Given::Number(Some(0))));
+                key.set(target, &Given::Table(fields.collect())).is_ok()
+            };
+            assert!(fields(&[]) && !fields(&["other"]), "{}", key.name);
+            keys.iter().for_each(|key| try_the_ends(key, target));
+        }
         Kind::Text(..) | Kind::Secret(..) => {}
     }
     for other in [Given::Other, Given::Number(None), Given::List(vec![None])] {
@@ -239,7 +251,8 @@ fn try_the_ends<T>(key: &Key<T>, target: &mut T) {
 fn every_range_is_taken_to_its_ends_and_not_beyond() {
     let mut draft = Draft::defaults();
     let pattern = Pattern::parse("a").expect("a pattern");
-    let mut rule = RoomRule { pattern, join: Access::Nobody, publish: Access::Nobody };
+    let mut rule =
+        RoomRule { pattern, join: Access::Nobody, publish: Access::Nobody, history: History::default() };
     for section in &SECTIONS {
         match section.keys {
             Keys::Table(keys) => keys.iter().for_each(|key| try_the_ends(key, &mut draft)),
