@@ -48,7 +48,7 @@ fn encoding(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("vestibule", len), |b| {
             b.iter(|| {
                 out.clear();
-                encode_message(&mut out, black_box("chat:lobby"), None, black_box(payload));
+                encode_message(&mut out, black_box("chat:lobby"), None, black_box(payload), None);
             });
         });
         let mut out = Vec::new();

@@ -4,19 +4,19 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vestibule::hub::{ConnectionKey, Hub, Limits, Options, Publication, ShardId, Step};
-use vestibule::protocol::Format;
+use vestibule::hub::{ConnectionKey, Hub, Join, Limits, Options, Publication, ShardId, Step, Wire};
 
 /// So many connections, each of them a member of each of `rooms`.
 pub(crate) fn hub_of(count: usize, rooms: &[&str]) -> (Hub, Vec<ConnectionKey>) {
     let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 1 };
-    let limits = Limits { lag_bytes: 1 << 20, rooms_per_connection: 10, connections: count };
+    let limits =
+        Limits { lag_bytes: 1 << 20, rooms_per_connection: 10, history_bytes: 0, connections: count };
     let mut hub = Hub::new(options, limits);
     let user: Arc<str> = "ada".into();
-    let members: Vec<_> = (0..count).map(|_| hub.connect(user.clone(), Format::Native)).collect();
+    let members: Vec<_> = (0..count).map(|_| hub.connect(user.clone(), Wire::Native)).collect();
     for member in &members {
         for room in rooms {
-            assert_eq!(hub.join(*member, room, None), Ok(Step::Done));
+            assert_eq!(hub.join(*member, room, Join::default()), Ok(Step::Done));
         }
     }
     (hub, members)

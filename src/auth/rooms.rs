@@ -3,7 +3,7 @@
 //! Owns no rule; they come from the configuration. Without a rule that covers it, nobody enters a room.
 
 use crate::auth::Identity;
-use crate::config::{Access, RoomRule};
+use crate::config::{Access, History, RoomRule};
 
 /// Whether `identity` may become a member of `room`.
 pub fn may_join(rules: &[RoomRule], identity: &Identity, room: &str) -> bool {
@@ -15,6 +15,11 @@ pub fn may_join(rules: &[RoomRule], identity: &Identity, room: &str) -> bool {
 pub fn may_publish(rules: &[RoomRule], identity: &Identity, room: &str) -> bool {
     let rule = rule_of(rules, room);
     rule.is_some_and(|rule| grants(rule.publish, rule, identity, room))
+}
+
+/// What is kept of `room`.
+pub fn history_of(rules: &[RoomRule], room: &str) -> History {
+    rule_of(rules, room).map(|rule| rule.history).unwrap_or_default()
 }
 
 /// The first rule that covers the room decides, for everybody: were the one chosen that fits the identity, a room

@@ -10,12 +10,15 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::message::RoomKey;
+use super::stream::{Stream, Wire};
 use crate::protocol::Format;
 
 /// A connection's state in the hub.
 pub(super) struct Connection {
     pub(super) user: Arc<str>,
     pub(super) format: Format,
+    /// What a stream needs besides.
+    pub(super) stream: Option<Box<Stream>>,
     /// Most are in one room, which takes no heap.
     pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) outbox: Outbox,
@@ -51,10 +54,12 @@ pub(super) struct Membership {
 }
 
 impl Connection {
-    pub(super) fn new(user: Arc<str>, format: Format) -> Connection {
+    pub(super) fn new(user: Arc<str>, wire: Wire) -> Connection {
+        let (format, stream) = wire.open();
         Connection {
             user,
             format,
+            stream,
             memberships: SmallVec::new(),
             outbox: Outbox::default(),
             room_bytes: 0,

@@ -3,28 +3,34 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::chunk::Reader;
 use super::connection::{Activity, Connection};
-use super::log::Reader;
 use super::message::{ConnectionKey, Position, RoomKey};
 use super::publication::{Exclude, Publication};
 use super::room::{Member, Room};
-use super::{BATCH_SLICES_MAX, Hub, Unsent};
-use crate::protocol::websocket::{CloseCode, encode_close};
+use super::{BATCH_SLICES_MAX, Hub, Unsent, encode_goodbye};
+use crate::protocol::websocket::CloseCode;
 
 impl Hub {
     /// The one door by which a publication enters a room here, whoever published it.
-    pub(super) fn append(&mut self, room: RoomKey, publication: &Publication) {
+    pub(super) fn append(&mut self, room: RoomKey, publication: &Publication, position: Position) {
         let Some(entry) = self.rooms.get(room) else { return };
         let skip = self.resolve(entry, room, &publication.exclude);
         self.counts.appended += 1;
-        self.write_log(room, |entry| entry.log.append(&entry.name, publication, &skip));
+        self.write_log(room, |entry| {
+            entry.position = Some(position);
+            entry.log.append(&entry.name, publication, (position, entry.kept), &skip);
+        });
     }
 
     /// The door for the word that publications are missing.
     pub(super) fn append_gap(&mut self, room: RoomKey, position: Position) {
         if self.rooms.contains_key(room) {
             self.counts.gaps += 1;
-            self.write_log(room, |entry| entry.log.append_gap(&entry.name, position));
+            self.write_log(room, |entry| {
+                entry.position = Some(position);
+                entry.log.append_gap(&entry.name, position);
+            });
         }
     }
 
@@ -128,12 +134,13 @@ impl Hub {
         let Some(connection) = self.connections.get_mut(key) else { return false };
         let before = slices.len();
         connection.flight_bytes = connection.outbox.drain(slices);
-        let reader = Reader { connection: key, format: connection.format };
+        let format = connection.format;
         let mut passed = false;
         for membership in &connection.memberships {
             let Some(index) = membership.index else { continue };
             let entry = &mut self.rooms[membership.room];
             let member = &mut entry.members[index as usize];
+            let reader = Reader::new(key, format, connection.stream.as_deref_mut(), membership.room);
             member.taken = entry.log.gather(member.cursor, reader, slices, before + BATCH_SLICES_MAX);
             passed |= member.taken != member.cursor;
         }
@@ -187,7 +194,7 @@ impl Hub {
             return;
         }
         let mut slices = Vec::new();
-        let reader = Reader { connection: key, format: connection.format };
+        let reader = Reader::of(key, room, connection);
         log.gather(member.taken, reader, &mut slices, usize::MAX);
         let before = connection.outbox.len();
         for slice in slices {
@@ -233,7 +240,8 @@ impl Hub {
         let connection = &mut self.connections[key];
         self.census.outbox_bytes -= connection.outbox.len();
         connection.outbox.clear();
-        connection.outbox.encode(|out| encode_close(out, CloseCode::TOO_SLOW, "too slow"));
+        let framing = connection.stream.as_ref().map(|stream| stream.framing);
+        connection.outbox.encode(|out| encode_goodbye(out, framing, CloseCode::TOO_SLOW, "too slow"));
         connection.leaving = true;
         self.census.outbox_bytes += connection.outbox.len();
     }
@@ -268,19 +276,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::hub::{Limits, Options, ShardId, Step};
-    use crate::protocol::Format;
+    use crate::hub::{Join, Limits, Options, ShardId, Step, Wire};
 
     const LAG_BYTES: usize = 256 << 10;
 
     /// A hub alone, and a connection in so many rooms, `0` and on.
     fn member_of(rooms: usize) -> (Hub, ConnectionKey) {
         let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 2 };
-        let limits = Limits { lag_bytes: LAG_BYTES, rooms_per_connection: rooms, connections: 2 };
+        let limits =
+            Limits { lag_bytes: LAG_BYTES, rooms_per_connection: rooms, history_bytes: 0, connections: 2 };
         let mut hub = Hub::new(options, limits);
-        let key = hub.connect("user".into(), Format::Native);
+        let key = hub.connect("user".into(), Wire::Native);
         for room in 0..rooms {
-            assert_eq!(hub.join(key, &room.to_string(), None), Ok(Step::Done));
+            assert_eq!(hub.join(key, &room.to_string(), Join::default()), Ok(Step::Done));
         }
         (hub, key)
     }

@@ -1,15 +1,19 @@
 //! A room's home: the one place in the node that puts its publications in order.
 //!
-//! To a home a shard is a member too: one cursor per interested shard in a short log, pushed while
-//! the lane to that shard has room. The home's own members need no lane and no cursor here: what is
-//! accepted goes straight into the local log. Knows nothing of connections.
+//! To a home a shard is a member too: one cursor per interested shard in one log, pushed while the
+//! lane to that shard has room. The home's own members need no lane and no cursor here: what is
+//! accepted goes straight into the local log. A room with history is the same log with a longer tail: what
+//! every shard has been pushed stays until it is too old or too much. Knows nothing of connections, and of time
+//! only what it is told.
 
 use std::collections::VecDeque;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use slotmap::new_key_type;
 
-use super::message::{Credit, Lanes, Message, Position, RoomKey, ShardId};
+use super::history::Keep;
+use super::message::{Credit, Lanes, Message, Past, Position, RoomKey, ShardId, Since};
 use super::publication::Publication;
 
 new_key_type! {
@@ -17,15 +21,24 @@ new_key_type! {
     pub(super) struct HomeKey;
 }
 
-/// A room's entry at its home. It exists while some shard has members.
+/// A room's entry at its home. It exists while some shard has members, and with history for a while longer.
 pub(super) struct Home {
     pub(super) name: Arc<str>,
     /// The room with this shard's own members.
     pub(super) local: Option<RoomKey>,
-    epoch: u32,
+    pub(super) keep: Keep,
+    /// When it last accepted something, or lost its last member.
+    pub(super) touched_ms: u64,
+    /// It is entered for the time at which what it holds is too old.
+    pub(super) shelved: bool,
+    epoch: NonZero<u32>,
     next_offset: u64,
     remotes: Vec<Remote>,
     log: VecDeque<Entry>,
+    /// What holds credit still begins at this offset.
+    unreleased: u64,
+    /// Cost of the log, in bytes.
+    held_bytes: u64,
     /// Cost of all that was ever accepted, in bytes.
     accepted_bytes: u64,
 }
@@ -39,6 +52,8 @@ struct Remote {
     /// Cost of all before `at`.
     at_bytes: u64,
     owes: Owed,
+    /// Asked for what was published from this offset on.
+    recall: Option<u64>,
     /// It stands in the list of homes that have something for its shard.
     queued: bool,
 }
@@ -53,8 +68,9 @@ enum Owed {
 
 struct Entry {
     publication: Arc<Publication>,
-    /// Whose credit it holds.
+    /// Whose credit it holds, until it is released.
     origin: ShardId,
+    accepted_ms: u64,
 }
 
 /// What became of a home's push to one shard.
@@ -65,14 +81,19 @@ pub(super) enum Pushed {
 }
 
 impl Home {
-    pub(super) fn new(name: Arc<str>, epoch: u32) -> Home {
+    pub(super) fn new(name: Arc<str>, epoch: NonZero<u32>, keep: Keep) -> Home {
         Home {
             name,
             local: None,
+            keep,
+            touched_ms: 0,
+            shelved: false,
             epoch,
             next_offset: 0,
             remotes: Vec::new(),
             log: VecDeque::new(),
+            unreleased: 0,
+            held_bytes: 0,
             accepted_bytes: 0,
         }
     }
@@ -86,16 +107,31 @@ impl Home {
         self.local.is_some() || !self.remotes.is_empty()
     }
 
+    /// When its entry goes if nobody uses it until then.
+    pub(super) fn closes_ms(&self) -> u64 {
+        self.touched_ms + self.keep.ttl_ms
+    }
+
+    /// Cost of all that it holds, in bytes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
     /// Gives a publication its place, and returns whether it has to be pushed to other shards: if not,
     /// it holds no credit.
-    pub(super) fn accept(&mut self, publication: &Arc<Publication>, origin: ShardId) -> bool {
+    pub(super) fn accept(&mut self, publication: &Arc<Publication>, origin: ShardId, now_ms: u64) -> bool {
         self.next_offset += 1;
         self.accepted_bytes += publication.cost();
-        if self.remotes.is_empty() {
-            return false;
+        self.touched_ms = now_ms;
+        let pushed = !self.remotes.is_empty();
+        if pushed || self.keep.is_any() {
+            self.held_bytes += publication.cost();
+            self.log.push_back(Entry { publication: publication.clone(), origin, accepted_ms: now_ms });
         }
-        self.log.push_back(Entry { publication: publication.clone(), origin });
-        true
+        if !pushed {
+            self.unreleased = self.next_offset;
+        }
+        pushed
     }
 
     /// Shards that have something coming and are not yet queued for it; they are taken as queued now.
@@ -111,15 +147,35 @@ impl Home {
         match self.remotes.iter_mut().find(|remote| remote.shard == shard) {
             // The shard gave the room up and took it again before we heard of it. Its cursor may be
             // behind our head; the answer names where the cursor is, since from there it is pushed.
-            Some(remote) => (remote.key, remote.owes) = (key, Owed::Answer),
+            Some(remote) => (remote.key, remote.owes, remote.recall) = (key, Owed::Answer, None),
             None => self.remotes.push(Remote {
                 shard,
                 key,
                 at: self.next_offset,
                 at_bytes: self.accepted_bytes,
                 owes: Owed::Answer,
+                recall: None,
                 queued: false,
             }),
+        }
+    }
+
+    /// A shard has members who were away. What it asked for under another key is void.
+    pub(super) fn recall(&mut self, shard: ShardId, key: RoomKey, from: u64) {
+        if let Some(remote) =
+            self.remotes.iter_mut().find(|remote| remote.shard == shard && remote.key == key)
+        {
+            remote.recall = Some(from);
+        }
+    }
+
+    /// Something else is kept from now on: the shards are told with another answer.
+    pub(super) fn set_keep(&mut self, keep: Keep) {
+        self.keep = keep;
+        for remote in &mut self.remotes {
+            if remote.owes == Owed::Nothing {
+                remote.owes = Owed::Answer;
+            }
         }
     }
 
@@ -127,33 +183,33 @@ impl Home {
     pub(super) fn unwant(&mut self, shard: ShardId, freed: impl FnMut(ShardId, Credit)) -> bool {
         let at = self.remotes.iter().position(|remote| remote.shard == shard);
         let queued = at.is_some_and(|at| self.remotes.swap_remove(at).queued);
-        self.trim(freed);
+        self.release(freed);
         queued
     }
 
     /// Pushes what one shard lacks. With the lane full and the shard more than `lag_max` bytes behind,
-    /// what it lacks is given up and replaced by a gap.
+    /// nobody who publishes waits for it any more: what it lacks is replaced by a gap, unless the history has it.
     pub(super) fn push(
         &mut self,
         to: ShardId,
         lanes: &mut impl Lanes,
         lag_max: u64,
-        freed: impl FnMut(ShardId, Credit),
+        mut freed: impl FnMut(ShardId, Credit),
     ) -> Pushed {
-        let head = self.head();
-        let first = self.first_offset();
+        let (head, kept) = (self.head(), self.keep.is_any());
         let Some(remote) = self.remotes.iter_mut().find(|remote| remote.shard == to) else {
             return Pushed::All;
         };
-        let pushed = remote.push(head, first, &self.log, lanes);
+        let pushed = remote.push(head, kept, &self.log, lanes);
+        remote.queued = pushed == Pushed::LaneFull;
         if pushed == Pushed::LaneFull && self.accepted_bytes - remote.at_bytes > lag_max {
-            (remote.at, remote.at_bytes) = (self.next_offset, self.accepted_bytes);
-            if remote.owes == Owed::Nothing {
-                remote.owes = Owed::Gap;
+            if kept {
+                self.release_until(self.next_offset, &mut freed);
+            } else {
+                remote.skip_to(self.next_offset, self.accepted_bytes);
             }
         }
-        remote.queued = pushed == Pushed::LaneFull;
-        self.trim(freed);
+        self.release(freed);
         pushed
     }
 
@@ -161,24 +217,105 @@ impl Home {
         self.next_offset - self.log.len() as u64
     }
 
-    /// Drops what every shard has been pushed, and returns the credit it held.
-    fn trim(&mut self, mut freed: impl FnMut(ShardId, Credit)) {
+    /// Returns the credit of what every shard has been pushed.
+    pub(super) fn release(&mut self, freed: impl FnMut(ShardId, Credit)) {
         let reached = self.remotes.iter().map(|remote| remote.at).min().unwrap_or(self.next_offset);
-        while self.first_offset() < reached
-            && let Some(entry) = self.log.pop_front()
-        {
-            freed(entry.origin, Credit::of(&entry.publication));
+        self.release_until(reached, freed);
+    }
+
+    fn release_until(&mut self, until: u64, mut freed: impl FnMut(ShardId, Credit)) {
+        let first = self.first_offset();
+        if until > self.unreleased {
+            for entry in self.log.range((self.unreleased - first) as usize..(until - first) as usize) {
+                freed(entry.origin, Credit::of(&entry.publication));
+            }
+            self.unreleased = until;
         }
+        let most = self.keep.publications as usize;
+        while self.log.len() > most && self.first_offset() < self.unreleased {
+            self.drop_front();
+        }
+    }
+
+    /// Drops the oldest publication, which holds no credit. A shard that has not been pushed it is told of a gap
+    /// and goes on at the head.
+    fn drop_front(&mut self) {
+        let Some(entry) = self.log.pop_front() else { return };
+        self.held_bytes -= entry.publication.cost();
+        let first = self.first_offset();
+        for remote in self.remotes.iter_mut().filter(|remote| remote.at < first) {
+            remote.skip_to(self.next_offset, self.accepted_bytes);
+        }
+    }
+
+    /// Drops what is too old.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        while self.oldest_ms().is_some_and(|oldest| oldest + self.keep.ttl_ms <= now_ms) {
+            self.drop_front();
+        }
+    }
+
+    /// Drops the oldest of its history, if it has any, to make place.
+    pub(super) fn evict(&mut self) {
+        if self.oldest_ms().is_some() {
+            self.drop_front();
+        }
+    }
+
+    /// When the oldest publication was accepted that is here as history alone.
+    pub(super) fn oldest_ms(&self) -> Option<u64> {
+        let kept = self.first_offset() < self.unreleased;
+        self.log.front().filter(|_| kept).map(|entry| entry.accepted_ms)
+    }
+
+    /// What was published from `from` on, as far as it is held.
+    pub(super) fn past(&self, from: u64) -> Past {
+        past(self.head(), &self.log, from)
+    }
+
+    /// Of what `since` asks for, the offset from which to send; `None` if something of it is not held any more.
+    pub(super) fn held_since(&self, since: Since) -> Option<u64> {
+        held_since(since, self.head(), self.first_offset())
+    }
+}
+
+/// What a log that ends at `head` holds from `from` on.
+fn past(head: Position, log: &VecDeque<Entry>, from: u64) -> Past {
+    let first = head.offset - log.len() as u64;
+    let skipped = from.clamp(first, head.offset) - first;
+    let entries = log.range(skipped as usize..);
+    Past { position: head, publications: entries.map(|entry| entry.publication.clone()).collect() }
+}
+
+/// Whether everything since a place is held by a log that reaches from `first` to `head`: then from which offset on
+/// it is wanted.
+pub(super) fn held_since(since: Since, head: Position, first: u64) -> Option<u64> {
+    match since {
+        Since::Earliest => Some(first),
+        Since::After(position) if position.epoch == head.epoch => {
+            (first..=head.offset).contains(&position.offset).then_some(position.offset)
+        }
+        Since::After(_) | Since::Lost => None,
     }
 }
 
 impl Remote {
-    fn push(&mut self, head: Position, first: u64, log: &VecDeque<Entry>, lanes: &mut impl Lanes) -> Pushed {
+    /// Gives up what it lacks before an offset.
+    fn skip_to(&mut self, at: u64, at_bytes: u64) {
+        (self.at, self.at_bytes) = (at, at_bytes);
+        if self.owes == Owed::Nothing {
+            self.owes = Owed::Gap;
+        }
+    }
+
+    fn push(&mut self, head: Position, kept: bool, log: &VecDeque<Entry>, lanes: &mut impl Lanes) -> Pushed {
+        let key = self.key;
+        let first = head.offset - log.len() as u64;
         let position = Position { epoch: head.epoch, offset: self.at };
         let owed = match self.owes {
             Owed::Nothing => None,
-            Owed::Answer => Some(Message::Joined { key: self.key, position }),
-            Owed::Gap => Some(Message::Gap { key: self.key, position }),
+            Owed::Answer => Some(Message::Joined { key, position, kept }),
+            Owed::Gap => Some(Message::Gap { key, position }),
         };
         if let Some(message) = owed {
             if lanes.push(self.shard, message).is_err() {
@@ -187,12 +324,21 @@ impl Remote {
             self.owes = Owed::Nothing;
         }
         for entry in log.range((self.at - first) as usize..) {
-            let publication = entry.publication.clone();
-            if lanes.push(self.shard, Message::Deliver { key: self.key, publication }).is_err() {
+            let (publication, offset) = (entry.publication.clone(), self.at + 1);
+            let position = Position { epoch: head.epoch, offset };
+            if lanes.push(self.shard, Message::Deliver { key, publication, position }).is_err() {
                 return Pushed::LaneFull;
             }
-            self.at += 1;
+            self.at = offset;
             self.at_bytes += entry.publication.cost();
+        }
+        // Only at the head: whoever comes from another shard, which was ahead of this one, is not sent anything again.
+        if let Some(from) = self.recall {
+            let past = Box::new(past(head, log, from));
+            if lanes.push(self.shard, Message::Recalled { key, past }).is_err() {
+                return Pushed::LaneFull;
+            }
+            self.recall = None;
         }
         Pushed::All
     }
@@ -227,7 +373,7 @@ mod tests {
 
     fn home_with_remote() -> (Home, RoomKey) {
         let key = SlotMap::<RoomKey, ()>::with_key().insert(());
-        let mut home = Home::new("r".into(), 7);
+        let mut home = Home::new("r".into(), NonZero::<u32>::MIN, Keep::NONE);
         home.want(ShardId(1), key);
         (home, key)
     }
@@ -236,11 +382,13 @@ mod tests {
     fn the_answer_names_the_cursor_and_not_the_head() {
         let (mut home, key) = home_with_remote();
         let mut lanes = Narrow { space: 1, took: Vec::new() };
-        home.accept(&publication(), ShardId(0));
+        home.accept(&publication(), ShardId(0), 0);
         assert_eq!(home.push(ShardId(1), &mut lanes, u64::MAX, |_, _| ()), Pushed::LaneFull);
         assert_eq!(home.head().offset, 1);
         match lanes.took.as_slice() {
-            [Message::Joined { key: named, position }] => assert_eq!((*named, position.offset), (key, 0)),
+            [Message::Joined { key: named, position, kept: false }] => {
+                assert_eq!((*named, position.offset), (key, 0))
+            }
             other => panic!("pushed {other:?}"),
         }
     }
@@ -250,8 +398,8 @@ mod tests {
         let (mut home, _) = home_with_remote();
         let mut freed = 0;
         home.push(ShardId(1), &mut Narrow { space: 1, took: Vec::new() }, 0, |_, _| ());
-        home.accept(&publication(), ShardId(0));
-        home.accept(&publication(), ShardId(0));
+        home.accept(&publication(), ShardId(0), 0);
+        home.accept(&publication(), ShardId(0), 0);
         let mut full = Narrow { space: 0, took: Vec::new() };
         home.push(ShardId(1), &mut full, 0, |_, credit| freed += credit.publications);
         assert_eq!((freed, home.log.len()), (2, 0));
@@ -265,7 +413,7 @@ mod tests {
         let (mut home, key) = home_with_remote();
         home.want(ShardId(2), key);
         let mut freed = Vec::new();
-        home.accept(&publication(), ShardId(5));
+        home.accept(&publication(), ShardId(5), 0);
         let mut wide = Narrow { space: 9, took: Vec::new() };
         home.push(ShardId(1), &mut wide, u64::MAX, |shard, _| freed.push(shard));
         assert_eq!(freed, []);
@@ -276,7 +424,7 @@ mod tests {
     #[test]
     fn a_shard_that_leaves_holds_nothing_back() {
         let (mut home, _) = home_with_remote();
-        home.accept(&publication(), ShardId(3));
+        home.accept(&publication(), ShardId(3), 0);
         let mut freed = Vec::new();
         home.unwant(ShardId(1), |shard, _| freed.push(shard));
         assert_eq!(freed, [ShardId(3)]);

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use super::history::Keep;
 use super::home::{Home, HomeKey, Pushed};
-use super::message::{Credit, Lanes, Message, RoomKey, ShardId};
+use super::message::{Credit, Lanes, Message, Position, RoomKey, ShardId};
 use super::publication::Publication;
+use super::recovery::Standing;
 use super::{Hub, Peer};
 
 impl Hub {
@@ -17,17 +19,19 @@ impl Hub {
             Message::Wanted { room, key } => self.on_wanted(from, &room, key),
             Message::Unwanted { room } => self.on_unwanted(from, &room),
             Message::Publish { room, publication, receipt } => {
-                self.accept(from, &room, &publication);
-                self.peers[from.index()].accepted.extend(receipt);
+                let position = self.accept(from, &room, &publication);
+                self.peers[from.index()].accepted.extend(receipt.map(|receipt| (receipt, position)));
             }
             Message::Fence(number) => self.peers[from.index()].fence_owed = Some(number),
-            Message::Joined { key, position: _ } => self.on_joined(key),
+            Message::Joined { key, position, kept } => self.on_joined(key, position, kept),
+            Message::Recall { room, key, from: offset } => self.on_recall(from, &room, key, offset),
+            Message::Recalled { key, past } => self.on_recalled(key, *past),
             Message::RoomRefused { key } => self.on_room_refused(key),
-            Message::Deliver { key, publication } => self.append(key, &publication),
+            Message::Deliver { key, publication, position } => self.append(key, &publication, position),
             Message::Gap { key, position } => self.append_gap(key, position),
-            Message::Accepted { receipt } => {
+            Message::Accepted { receipt, position } => {
                 if let Some((connection, request)) = self.receipts.remove(receipt) {
-                    self.acknowledge(connection, &request);
+                    self.acknowledge(connection, &request, Standing::published(position));
                 }
             }
             Message::Credit(credit) => self.peers[from.index()].return_credit(credit),
@@ -35,44 +39,112 @@ impl Hub {
         }
     }
 
-    /// A home puts a publication in order: into the local log at once, to other shards when pushed.
-    pub(super) fn accept(&mut self, origin: ShardId, room: &str, publication: &Arc<Publication>) {
+    /// A home puts a publication in order: into the local log at once, to other shards when pushed. Returns the
+    /// place behind it, if the room has a history.
+    pub(super) fn accept(
+        &mut self,
+        origin: ShardId,
+        room: &str,
+        publication: &Arc<Publication>,
+    ) -> Option<Position> {
         self.counts.accepted += 1;
-        let Some(&key) = self.homes_by_name.get(room) else {
-            // Nobody in the node is a member.
-            return self.free(origin, Credit::of(publication));
+        let Some(key) = self.homes_by_name.get(room).copied().or_else(|| self.open_for_history(room)) else {
+            // Nobody in the node is a member, and nothing is kept.
+            self.free(origin, Credit::of(publication));
+            return None;
         };
-        let home = &mut self.homes[key];
-        if home.accept(publication, origin) {
-            self.census.home_bytes += publication.cost();
-        } else {
-            Self::free_in(&mut self.peers, self.options.shard, origin, Credit::of(publication));
+        if !self.homes[key].is_wanted() {
+            self.unlinger(key);
         }
-        for shard in home.queue() {
+        let now_ms = self.now_ms;
+        self.with_home(key, |home, mut freed| {
+            if !home.accept(publication, origin, now_ms) {
+                freed.give(origin, Credit::of(publication));
+                home.release(|_, _| unreachable!("with nobody to push to, nothing holds credit"));
+            }
+        });
+        self.queue_home(key);
+        let home = &self.homes[key];
+        let (position, local, kept) = (home.head(), home.local, home.keep.is_any());
+        if kept {
+            if !home.is_wanted() {
+                self.linger(key);
+            }
+            self.shelve(key);
+            self.evict();
+        }
+        if let Some(room) = local {
+            self.append(room, publication, position);
+        }
+        kept.then_some(position)
+    }
+
+    /// The entry of a room without members whose rule keeps what is published there, if there is a place for it.
+    fn open_for_history(&mut self, room: &str) -> Option<HomeKey> {
+        let keep = (self.keeper)(room);
+        if !keep.is_any() || !self.may_open(room) {
+            return None;
+        }
+        let key = self.open_home(room.into(), keep);
+        self.linger(key);
+        Some(key)
+    }
+
+    /// Lists a home with every shard that it has something for.
+    pub(super) fn queue_home(&mut self, key: HomeKey) {
+        for shard in self.homes[key].queue() {
             self.peers[shard.index()].homes.push_back(key);
-        }
-        if let Some(room) = home.local {
-            self.append(room, publication);
         }
     }
 
-    /// The entry of a room whose home is here, made if there is none.
-    pub(super) fn home_entry(&mut self, name: &Arc<str>) -> HomeKey {
-        if let Some(&key) = self.homes_by_name.get(name) {
-            return key;
+    /// Changes a home, and accounts for what it holds then.
+    pub(super) fn with_home<R>(&mut self, key: HomeKey, change: impl FnOnce(&mut Home, Freed<'_>) -> R) -> R {
+        let home = &mut self.homes[key];
+        let before = home.held_bytes();
+        let result = change(home, Freed { peers: &mut self.peers, here: self.options.shard });
+        let after = home.held_bytes();
+        self.census.home_bytes = self.census.home_bytes + after - before;
+        if home.keep.is_any() {
+            self.census.history_bytes = self.census.history_bytes + after - before;
         }
+        result
+    }
+
+    /// The entry of a room whose home is here, for somebody who wants it; made if there is none.
+    pub(super) fn home_entry(&mut self, name: &Arc<str>) -> HomeKey {
+        match self.homes_by_name.get(name) {
+            Some(&key) => {
+                if !self.homes[key].is_wanted() {
+                    self.unlinger(key);
+                }
+                key
+            }
+            None => self.open_home(name.clone(), (self.keeper)(name)),
+        }
+    }
+
+    fn open_home(&mut self, name: Arc<str>, keep: Keep) -> HomeKey {
         let epoch = self.draw_epoch();
-        let key = self.homes.insert(Home::new(name.clone(), epoch));
-        self.homes_by_name.insert(name.clone(), key);
+        let key = self.homes.insert(Home::new(name.clone(), epoch, keep));
+        self.homes_by_name.insert(name, key);
         key
     }
 
+    /// The last that wanted the room has gone, perhaps: its entry goes, or stays for a while.
     pub(super) fn close_home_if_unwanted(&mut self, key: HomeKey) {
-        if !self.homes[key].is_wanted()
-            && let Some(home) = self.homes.remove(key)
-        {
-            self.homes_by_name.remove(&home.name);
+        let home = &self.homes[key];
+        if home.is_wanted() {
+            return;
         }
+        if home.keep.is_any() { self.linger(key) } else { self.remove_home(key) }
+    }
+
+    /// An entry that nobody wants goes, with all that it holds.
+    pub(super) fn remove_home(&mut self, key: HomeKey) {
+        let Some(home) = self.homes.remove(key) else { return };
+        self.census.home_bytes -= home.held_bytes();
+        self.census.history_bytes -= if home.keep.is_any() { home.held_bytes() } else { 0 };
+        self.homes_by_name.remove(&home.name);
     }
 
     fn on_wanted(&mut self, from: ShardId, name: &Arc<str>, room: RoomKey) {
@@ -81,24 +153,30 @@ impl Hub {
             return self.peers[from.index()].refused.push_back(room);
         }
         let key = self.home_entry(name);
-        let home = &mut self.homes[key];
-        home.want(from, room);
-        for shard in home.queue() {
-            self.peers[shard.index()].homes.push_back(key);
-        }
+        self.homes[key].want(from, room);
+        self.queue_home(key);
     }
 
     fn on_unwanted(&mut self, from: ShardId, name: &str) {
         if let Some(&key) = self.homes_by_name.get(name) {
-            let (peers, census, here) = (&mut self.peers, &mut self.census, self.options.shard);
-            let free = |origin, credit: Credit| {
-                census.home_bytes -= credit.bytes;
-                Self::free_in(peers, here, origin, credit);
+            let unwant = |home: &mut Home, mut freed: Freed<'_>| {
+                home.unwant(from, |origin, credit| freed.give(origin, credit))
             };
-            if self.homes[key].unwant(from, free) {
+            if self.with_home(key, unwant) {
                 self.peers[from.index()].homes.retain(|&queued| queued != key);
             }
             self.close_home_if_unwanted(key);
+        }
+    }
+
+    fn on_recall(&mut self, from: ShardId, name: &str, room: RoomKey, offset: u64) {
+        if let Some(&key) = self.homes_by_name.get(name) {
+            let now_ms = self.now_ms;
+            self.with_home(key, |home, _| {
+                home.expire(now_ms);
+                home.recall(from, room, offset);
+            });
+            self.queue_home(key);
         }
     }
 
@@ -127,6 +205,16 @@ impl Hub {
         while peer.interests.say_one(|message| lanes.push(to, message).is_ok()) {
             peer.progress = peer.progress.saturating_add(1);
         }
+        // A home that has not heard yet that the room is wanted again would take what is asked for as void.
+        while peer.interests.len() == 0
+            && let Some((key, from)) = peer.recalls.front().copied()
+        {
+            let room = self.rooms.get(key).map(|room| room.name.clone());
+            if room.is_some_and(|room| lanes.push(to, Message::Recall { room, key, from }).is_err()) {
+                return;
+            }
+            peer.recalls.pop_front();
+        }
         while let Some(message) = peer.publishes.pop_front() {
             if let Err(message) = lanes.push(to, message) {
                 return peer.publishes.push_front(message);
@@ -138,15 +226,12 @@ impl Hub {
     }
 
     fn release(&mut self, to: ShardId, lanes: &mut impl Lanes) {
-        let (here, lag_max) = (self.options.shard, self.limits.lag_bytes as u64);
+        let lag_max = self.limits.lag_bytes as u64;
         while let Some(&key) = self.peers[to.index()].homes.front() {
-            let (peers, census) = (&mut self.peers, &mut self.census);
-            let free = |origin, credit: Credit| {
-                census.home_bytes -= credit.bytes;
-                Self::free_in(peers, here, origin, credit);
+            let push = |home: &mut Home, mut freed: Freed<'_>| {
+                home.push(to, lanes, lag_max, |origin, credit| freed.give(origin, credit))
             };
-            let home = self.homes.get_mut(key);
-            if home.is_some_and(|home| home.push(to, lanes, lag_max, free) == Pushed::LaneFull) {
+            if self.homes.contains_key(key) && self.with_home(key, push) == Pushed::LaneFull {
                 return;
             }
             self.peers[to.index()].homes.pop_front();
@@ -170,8 +255,8 @@ impl Hub {
         if !peer.homes.is_empty() {
             return;
         }
-        while let Some(&receipt) = peer.accepted.front() {
-            if lanes.push(to, Message::Accepted { receipt }).is_err() {
+        while let Some(&(receipt, position)) = peer.accepted.front() {
+            if lanes.push(to, Message::Accepted { receipt, position }).is_err() {
                 return;
             }
             peer.accepted.pop_front();
@@ -184,12 +269,20 @@ impl Hub {
     }
 
     fn free(&mut self, origin: ShardId, credit: Credit) {
-        Self::free_in(&mut self.peers, self.options.shard, origin, credit);
+        Freed { peers: &mut self.peers, here: self.options.shard }.give(origin, credit);
     }
+}
 
+/// Takes back the credit of publications that a home has released.
+pub(super) struct Freed<'a> {
+    peers: &'a mut [Peer],
+    here: ShardId,
+}
+
+impl Freed<'_> {
     /// Returns credit to whoever published: a message for another shard, at once for this one.
-    fn free_in(peers: &mut [Peer], here: ShardId, origin: ShardId, credit: Credit) {
-        let peer = &mut peers[origin.index()];
-        if origin == here { peer.return_credit(credit) } else { peer.credit_owed.add(credit) }
+    pub(super) fn give(&mut self, origin: ShardId, credit: Credit) {
+        let peer = &mut self.peers[origin.index()];
+        if origin == self.here { peer.return_credit(credit) } else { peer.credit_owed.add(credit) }
     }
 }

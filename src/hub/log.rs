@@ -8,16 +8,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::chunk::{Chunk, Open, Reader};
 use super::{ConnectionKey, Position, Publication};
-use crate::protocol::{Format, native};
+use crate::protocol::Format;
 
 /// The log of one room.
 #[derive(Default)]
 pub(super) struct Log {
     open: Open,
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Standing>,
     /// The number of the front chunk.
     first: u64,
     /// Cursors that have every sealed chunk behind them.
@@ -32,51 +33,50 @@ pub(super) struct Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cursor(u64);
 
+/// A chunk, and who has yet to be sent it.
+struct Standing {
+    chunk: Chunk,
+    /// Cursors that stand before this chunk and behind the one in front of it.
+    cursors: u32,
+    /// Bytes sealed before it.
+    start: u64,
+}
+
 impl Log {
-    /// Appends a publication, encoded for every format in use. `skip` are the local connections that
-    /// pass over it.
-    pub(super) fn append(&mut self, room: &str, publication: &Publication, skip: &[ConnectionKey]) {
-        let number = self.open.publications;
-        for &connection in skip {
-            self.open.skip(connection, number);
-        }
-        let event = publication.event.as_deref();
-        self.encode(|format, out| match format {
-            Format::Native => native::encode_message(out, room, event, &publication.payload),
-        });
+    /// Appends a publication, encoded for every format in use, and the place behind it: told to members if the room
+    /// is `kept`. `skip` are the local connections that pass over it.
+    pub(super) fn append(
+        &mut self,
+        room: &str,
+        publication: &Publication,
+        (position, kept): (Position, bool),
+        skip: &[ConnectionKey],
+    ) {
+        let formats = self.formats();
+        self.held_bytes += self.open.append(formats, room, publication, (position, kept));
+        self.open.skip_last(skip);
     }
 
     /// Appends the word that publications are missing here.
     pub(super) fn append_gap(&mut self, room: &str, position: Position) {
-        let position = position.to_string();
-        self.encode(|format, out| match format {
-            Format::Native => native::encode_gap(out, room, &position),
-        });
+        let formats = self.formats();
+        self.held_bytes += self.open.append_gap(formats, room, position);
     }
 
-    fn encode(&mut self, encode: impl Fn(Format, &mut BytesMut)) {
-        self.open.publications += 1;
-        for format in Format::ALL {
-            if self.members_by_format[format as usize] > 0 {
-                let encoded = &mut self.open.encoded[format as usize];
-                let before = encoded.bytes.len();
-                encode(format, &mut encoded.bytes);
-                encoded.ends.push(encoded.bytes.len() as u32);
-                self.held_bytes += encoded.bytes.len() - before;
-            }
-        }
+    fn formats(&self) -> [bool; Format::COUNT] {
+        self.members_by_format.map(|members| members > 0)
     }
 
     /// Seals what was appended since the last time, and returns its size in bytes over all formats.
     pub(super) fn seal(&mut self) -> usize {
-        if self.open.publications == 0 {
+        if self.open.is_empty() {
             return 0;
         }
-        let chunk = self.open.seal(self.at_head, self.sealed_bytes);
-        let size = chunk.size;
+        let chunk = self.open.seal();
+        let size = chunk.size();
+        self.chunks.push_back(Standing { chunk, cursors: self.at_head, start: self.sealed_bytes });
         self.at_head = 0;
         self.sealed_bytes += size as u64;
-        self.chunks.push_back(chunk);
         self.trim();
         size
     }
@@ -84,7 +84,7 @@ impl Log {
     /// A cursor for a new member: it has what is appended from here on. The open chunk must have been
     /// sealed, for a cursor stands between chunks only.
     pub(super) fn attach(&mut self, format: Format) -> Cursor {
-        assert!(self.open.publications == 0, "a cursor would stand inside the open chunk");
+        assert!(self.open.is_empty(), "a cursor would stand inside the open chunk");
         self.members_by_format[format as usize] += 1;
         self.at_head += 1;
         self.head()
@@ -116,21 +116,21 @@ impl Log {
         (self.start(to) - self.start(from)) as usize
     }
 
-    /// Gathers what `connection` is to be sent from `from` on, until `slices` holds `slices_max`.
+    /// Gathers what `who` is to be sent from `from` on, until `slices` holds `slices_max`.
     /// Returns the cursor behind the last chunk gathered.
     pub(super) fn gather(
         &self,
         from: Cursor,
-        who: Reader,
+        mut who: Reader<'_>,
         slices: &mut Vec<Bytes>,
         slices_max: usize,
     ) -> Cursor {
         let mut at = from;
-        for chunk in self.chunks.range((from.0 - self.first) as usize..) {
+        for Standing { chunk, .. } in self.chunks.range((from.0 - self.first) as usize..) {
             if slices.len() >= slices_max {
                 break;
             }
-            chunk.gather(who, slices);
+            chunk.gather_from(0, &mut who, slices);
             at.0 += 1;
         }
         at
@@ -147,128 +147,41 @@ impl Log {
 
     fn standing(&mut self, cursor: Cursor) -> &mut u32 {
         match self.chunks.get_mut((cursor.0 - self.first) as usize) {
-            Some(chunk) => &mut chunk.standing,
+            Some(chunk) => &mut chunk.cursors,
             None => &mut self.at_head,
         }
     }
 
     fn trim(&mut self) {
-        while self.chunks.front().is_some_and(|chunk| chunk.standing == 0) {
-            if let Some(chunk) = self.chunks.pop_front() {
-                self.held_bytes -= chunk.size;
-                self.first += 1;
-            }
-        }
-    }
-}
-
-/// Whom slices are gathered for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reader {
-    pub(super) connection: ConnectionKey,
-    pub(super) format: Format,
-}
-
-/// The chunk that is still being written.
-#[derive(Default)]
-struct Open {
-    publications: u32,
-    encoded: [OpenEncoding; Format::COUNT],
-    skips: Vec<Skip>,
-}
-
-#[derive(Default)]
-struct OpenEncoding {
-    bytes: BytesMut,
-    ends: Vec<u32>,
-}
-
-impl Open {
-    fn skip(&mut self, connection: ConnectionKey, number: u32) {
-        // One sender's run of publications is one skip.
-        if let Some(last) = self.skips.last_mut()
-            && last.connection == connection
-            && last.until == number
-        {
-            last.until += 1;
-            return;
-        }
-        self.skips.push(Skip { connection, from: number, until: number + 1 });
-    }
-
-    fn seal(&mut self, standing: u32, start: u64) -> Chunk {
-        self.skips.sort_unstable_by_key(|skip| (skip.connection, skip.from));
-        let encoded = std::mem::take(&mut self.encoded);
-        self.publications = 0;
-        Chunk {
-            size: encoded.iter().map(|encoding| encoding.bytes.len()).sum(),
-            encoded: encoded.map(|open| Encoding { bytes: open.bytes.freeze(), ends: open.ends.into() }),
-            skips: std::mem::take(&mut self.skips).into(),
-            standing,
-            start,
-        }
-    }
-}
-
-/// Publications sealed in one turn.
-struct Chunk {
-    encoded: [Encoding; Format::COUNT],
-    /// By connection, then by place.
-    skips: Box<[Skip]>,
-    /// Cursors that stand before this chunk and behind the one in front of it.
-    standing: u32,
-    /// Bytes sealed before it.
-    start: u64,
-    size: usize,
-}
-
-struct Encoding {
-    bytes: Bytes,
-    /// Where each publication ends.
-    ends: Box<[u32]>,
-}
-
-/// Publications `from..until` of a chunk, which one connection passes over.
-#[derive(Debug, Clone, Copy)]
-struct Skip {
-    connection: ConnectionKey,
-    from: u32,
-    until: u32,
-}
-
-impl Chunk {
-    fn gather(&self, who: Reader, slices: &mut Vec<Bytes>) {
-        let encoding = &self.encoded[who.format as usize];
-        let at = |number: u32| if number == 0 { 0 } else { encoding.ends[number as usize - 1] as usize };
-        let first = self.skips.partition_point(|skip| skip.connection < who.connection);
-        let mut from = 0;
-        for skip in self.skips[first..].iter().take_while(|skip| skip.connection == who.connection) {
-            if at(skip.from) > from {
-                slices.push(encoding.bytes.slice(from..at(skip.from)));
-            }
-            from = at(skip.until);
-        }
-        if from == 0 && !encoding.bytes.is_empty() {
-            slices.push(encoding.bytes.clone());
-        } else if from < encoding.bytes.len() {
-            slices.push(encoding.bytes.slice(from..));
+        while let Some(front) = self.chunks.pop_front_if(|front| front.cursors == 0) {
+            self.held_bytes -= front.chunk.size();
+            self.first += 1;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZero;
+
     use slotmap::SlotMap;
 
     use super::*;
+    use crate::hub::RoomKey;
 
     fn publication(payload: &str) -> Publication {
         Publication { payload: payload.as_bytes().into(), ..Publication::default() }
     }
 
+    const NOWHERE: (Position, bool) = (Position { epoch: NonZero::<u32>::MIN, offset: 0 }, false);
+
+    fn reader(connection: ConnectionKey) -> Reader<'static> {
+        Reader::new(connection, Format::Native, None, RoomKey::default())
+    }
+
     fn text(log: &Log, cursor: Cursor, connection: ConnectionKey) -> String {
         let mut slices = Vec::new();
-        log.gather(cursor, Reader { connection, format: Format::Native }, &mut slices, usize::MAX);
+        log.gather(cursor, reader(connection), &mut slices, usize::MAX);
         slices.iter().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect()
     }
 
@@ -282,11 +195,11 @@ mod tests {
         let keys = keys(2);
         let mut log = Log::default();
         let early = log.attach(Format::Native);
-        log.append("r", &publication("1"), &[]);
+        log.append("r", &publication("1"), NOWHERE, &[]);
         let sealed = log.seal();
         let late = log.attach(Format::Native);
         assert_eq!(sealed, 2 + r#"{"type":"message","room":"r","payload":1}"#.len());
-        log.append("r", &publication("2"), &[]);
+        log.append("r", &publication("2"), NOWHERE, &[]);
         log.seal();
         assert!(text(&log, early, keys[0]).contains(r#""payload":1}"#));
         assert!(text(&log, early, keys[0]).contains(r#""payload":2}"#));
@@ -300,7 +213,7 @@ mod tests {
         let mut log = Log::default();
         let cursor = log.attach(Format::Native);
         for (number, skip) in [(1, 0), (2, 1), (3, 1), (4, 0), (5, 1)] {
-            log.append("r", &publication(&number.to_string()), &[keys[skip]]);
+            log.append("r", &publication(&number.to_string()), NOWHERE, &[keys[skip]]);
         }
         log.seal();
         let heard = |connection| {
@@ -318,10 +231,10 @@ mod tests {
         let mut log = Log::default();
         log.attach(Format::Native);
         for _ in 0..100 {
-            log.append("r", &publication("0"), &[keys[0]]);
+            log.append("r", &publication("0"), NOWHERE, &[keys[0]]);
         }
         log.seal();
-        assert_eq!(log.chunks[0].skips.len(), 1);
+        assert_eq!(log.chunks[0].chunk.skip_count(), 1);
         assert_eq!(text(&log, Cursor(0), keys[0]), "");
     }
 
@@ -330,9 +243,9 @@ mod tests {
         let mut log = Log::default();
         let a = log.attach(Format::Native);
         let b = log.attach(Format::Native);
-        log.append("r", &publication("1"), &[]);
+        log.append("r", &publication("1"), NOWHERE, &[]);
         let one = log.seal();
-        log.append("r", &publication("2"), &[]);
+        log.append("r", &publication("2"), NOWHERE, &[]);
         let two = log.seal();
         assert_eq!((log.distance(a, log.head()), log.held_bytes()), (one + two, one + two));
         log.advance(a, log.head());
@@ -350,14 +263,13 @@ mod tests {
         let mut log = Log::default();
         let cursor = log.attach(Format::Native);
         for _ in 0..10 {
-            log.append("r", &publication("1"), &[]);
+            log.append("r", &publication("1"), NOWHERE, &[]);
             log.seal();
         }
         let mut slices = Vec::new();
-        let reader = Reader { connection: keys[0], format: Format::Native };
-        let reached = log.gather(cursor, reader, &mut slices, 4);
+        let reached = log.gather(cursor, reader(keys[0]), &mut slices, 4);
         assert_eq!((slices.len(), reached), (4, Cursor(4)));
-        assert_eq!(log.gather(reached, reader, &mut slices, 64), log.head());
+        assert_eq!(log.gather(reached, reader(keys[0]), &mut slices, 64), log.head());
         assert_eq!(slices.len(), 10);
     }
 }

@@ -16,22 +16,27 @@
 //! A member never counts; positions are the home's. Waiting is not an error, and whatever a peer does
 //! is an error value: a panic in here is a defect of ours, and the process must not survive it.
 
+mod chunk;
 mod connection;
 mod delivery;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod history;
 mod home;
 mod lanes;
 mod log;
 mod message;
 mod peer;
 mod publication;
+mod recovery;
 mod room;
 #[cfg(any(test, feature = "fuzz"))]
 mod simulation;
+mod stream;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -39,15 +44,22 @@ use foldhash::quality::FixedState;
 use slotmap::SlotMap;
 
 use connection::Connection;
+use history::Shelf;
+pub use history::{Keep, Keeper, Read};
 use home::{Home, HomeKey};
 use message::ReceiptKey;
-pub use message::{ConnectionId, ConnectionKey, Credit, Lanes, Message, Position, RoomKey, ShardId};
+pub use message::{
+    ConnectionId, ConnectionKey, Credit, Lanes, Message, Past, Position, RoomKey, ShardId, Since,
+};
 use peer::Peer;
 pub use publication::{Exclude, Publication};
+use recovery::Standing;
+pub use room::Join;
 use room::Room;
+pub use stream::Wire;
 
-use crate::protocol::Format;
 use crate::protocol::native::{self, RequestId};
+use crate::protocol::sse::{self, Framing};
 use crate::protocol::websocket::{CloseCode, Opcode, encode_close, encode_frame};
 
 /// What makes this hub the one it is.
@@ -70,6 +82,8 @@ pub struct Limits {
     pub lag_bytes: usize,
     /// `limits.rooms_per_connection`.
     pub rooms_per_connection: usize,
+    /// What all histories of homes here may cost together, in bytes.
+    pub history_bytes: u64,
     /// Connections that room is reserved for: a table that grows leaves its old copies behind.
     pub connections: usize,
 }
@@ -96,6 +110,9 @@ pub enum Refusal {
     /// One can only leave where one is.
     #[error("not a member of this room")]
     NotJoined,
+    /// A stream is in the rooms that it asked for, and in no others.
+    #[error("a stream joins no room but those that it asked for")]
+    FixedRooms,
 }
 
 /// What is there, as numbers.
@@ -113,8 +130,10 @@ pub struct Census {
     pub log_bytes: usize,
     /// Bytes in outboxes.
     pub outbox_bytes: usize,
-    /// Cost of publications held for shards that lag, in bytes.
+    /// Cost of publications that homes hold, for shards that lag and as history, in bytes.
     pub home_bytes: u64,
+    /// Cost of those in homes with history, in bytes.
+    pub history_bytes: u64,
 }
 
 /// What happened, counted from the start.
@@ -132,6 +151,12 @@ pub struct Counts {
     pub waited: u64,
     /// Rooms that homes here refused to open.
     pub rooms_refused: u64,
+    /// Members who came back with a place and got all that they had missed.
+    pub recovered: u64,
+    /// Members who came back with a place that is not held any more, or too far behind.
+    pub unrecovered: u64,
+    /// Publications dropped from histories because all of them together were too much.
+    pub history_evicted: u64,
 }
 
 /// The rooms of one shard.
@@ -147,6 +172,9 @@ pub struct Hub {
     homes: SlotMap<HomeKey, Home>,
     homes_by_name: HashMap<Arc<str>, HomeKey, FixedState>,
     homes_max: usize,
+    keeper: Keeper,
+    shelf: Shelf,
+    now_ms: u64,
     peers: Vec<Peer>,
     receipts: SlotMap<ReceiptKey, (ConnectionKey, RequestId)>,
     dirty_rooms: Vec<RoomKey>,
@@ -174,6 +202,9 @@ impl Hub {
             homes: SlotMap::with_key(),
             homes_by_name: HashMap::with_hasher(hash.clone()),
             homes_max: usize::MAX,
+            keeper: Box::new(|_| Keep::NONE),
+            shelf: Shelf::default(),
+            now_ms: 0,
             peers: (0..options.shards).map(|_| Peer::new(credit, hash.clone())).collect(),
             receipts: SlotMap::with_key(),
             dirty_rooms: Vec::new(),
@@ -195,9 +226,12 @@ impl Hub {
         self.homes_max = homes_max;
     }
 
-    /// Whether a room may have its home here: it has, or there is a place for another.
-    fn may_open(&self, name: &str) -> bool {
-        self.homes.len() < self.homes_max || self.homes_by_name.contains_key(name)
+    /// Whether a room may have its home here: it has, or there is a place for another, if need be that of one
+    /// which nobody is in any more.
+    fn may_open(&mut self, name: &str) -> bool {
+        self.homes_by_name.contains_key(name)
+            || self.homes.len() < self.homes_max
+            || self.homes_max > 0 && self.close_lingering() && self.homes.len() < self.homes_max
     }
 
     /// The shard that puts this room's publications in order.
@@ -211,8 +245,8 @@ impl Hub {
     }
 
     /// A connection of `user` is there, a member of nothing yet.
-    pub fn connect(&mut self, user: Arc<str>, format: Format) -> ConnectionKey {
-        self.connections.insert(Connection::new(user, format))
+    pub fn connect(&mut self, user: Arc<str>, wire: Wire) -> ConnectionKey {
+        self.connections.insert(Connection::new(user, wire))
     }
 
     /// A connection is gone: it is taken out of every room.
@@ -240,9 +274,9 @@ impl Hub {
         }
         self.peers[home.index()].credit.take(cost);
         if home == self.options.shard {
-            self.accept(home, room, publication);
+            let position = self.accept(home, room, publication);
             if let Some(request) = request {
-                self.acknowledge(from, request);
+                self.acknowledge(from, request, Standing::published(position));
             }
         } else {
             let receipt = request.map(|request| self.receipts.insert((from, request.clone())));
@@ -277,17 +311,34 @@ impl Hub {
         true
     }
 
-    fn acknowledge(&mut self, key: ConnectionKey, request: &RequestId) {
-        let format = self.connections.get(key).map(|connection| connection.format);
-        self.reply(key, |out| match format {
-            Some(Format::Native) => native::encode_ack(out, request),
-            None => (),
+    /// Orders a publication of the application's into a room whose home is here.
+    pub fn publish_here(&mut self, room: &str, publication: &Arc<Publication>) -> Accepted {
+        let home = self.options.shard;
+        let cost = Credit::of(publication);
+        if !self.is_open_towards(home, cost) {
+            self.counts.waited += 1;
+            return Accepted::Wait;
+        }
+        self.peers[home.index()].credit.take(cost);
+        Accepted::At(self.accept(home, room, publication))
+    }
+
+    fn acknowledge(&mut self, key: ConnectionKey, request: &RequestId, standing: Standing) {
+        let Standing { position, recovered } = standing;
+        // A stream asks for nothing that could be acknowledged.
+        self.reply(key, |out| {
+            native::encode_ack(out, request, position.map(Position::text).as_deref(), recovered)
         });
     }
 
-    /// Asks a connection's peer for a sign of life.
+    /// Asks a connection's peer for a sign of life, or gives a stream's one.
     pub fn ping(&mut self, key: ConnectionKey) {
-        self.reply(key, |out| encode_frame(out, Opcode::Ping, b""));
+        let Some(connection) = self.connections.get(key) else { return };
+        let framing = connection.stream.as_ref().map(|stream| stream.framing);
+        self.reply(key, |out| match framing {
+            None => encode_frame(out, Opcode::Ping, b""),
+            Some(framing) => sse::encode_heartbeat(out, framing),
+        });
     }
 
     /// Takes a connection out of every room, sends it what it still lacks there, then a close frame.
@@ -297,7 +348,8 @@ impl Hub {
             return;
         }
         self.leave_all(key, Unsent::Sent);
-        self.reply(key, |out| encode_close(out, code, reason));
+        let framing = self.connections[key].stream.as_ref().map(|stream| stream.framing);
+        self.reply(key, |out| encode_goodbye(out, framing, code, reason));
         if let Some(connection) = self.connections.get_mut(key) {
             connection.leaving = true;
         }
@@ -357,12 +409,29 @@ impl Hub {
     }
 
     /// An even spread of epochs from the seed (splitmix64).
-    fn draw_epoch(&mut self) -> u32 {
+    fn draw_epoch(&mut self) -> NonZero<u32> {
         self.epochs = self.epochs.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.epochs;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed >> 32) as u32
+        NonZero::new((mixed >> 32) as u32).unwrap_or(NonZero::<u32>::MIN)
+    }
+}
+
+/// What became of a publication at its room's home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It has its place, which in a room with history is just before this one.
+    At(Option<Position>),
+    /// Nothing happened: members on other shards have to catch up first ([`Hub::poll_progress`] of this shard).
+    Wait,
+}
+
+/// The last that a connection is told.
+fn encode_goodbye(out: &mut BytesMut, framing: Option<Framing>, code: CloseCode, reason: &str) {
+    match framing {
+        None => encode_close(out, code, reason),
+        Some(framing) => stream::encode_goodbye(out, framing, code, reason),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every list here is bounded: interests coalesce to one state per room, publications by credit,
 //! acknowledgements by the credit of the other side, refusals by the joins it may have
-//! unanswered, homes by the rooms it wants.
+//! unanswered, homes by the rooms it wants, recalls by the joins that wait for them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::quality::FixedState;
 
 use super::home::HomeKey;
-use super::message::{Credit, Message, ReceiptKey, RoomKey};
+use super::message::{Credit, Message, Position, ReceiptKey, RoomKey};
 
 /// Another shard, seen from here. The entry for the shard itself keeps its credit at its own homes.
 pub(super) struct Peer {
@@ -20,11 +20,13 @@ pub(super) struct Peer {
     /// Credit returned and joins answered since somebody asked.
     pub(super) progress: u32,
     pub(super) interests: Interests,
+    /// Rooms whose history is wanted from an offset on.
+    pub(super) recalls: VecDeque<(RoomKey, u64)>,
     pub(super) publishes: VecDeque<Message>,
     pub(super) fence: FenceSide,
     /// Homes here that have something for that shard's members.
     pub(super) homes: VecDeque<HomeKey>,
-    pub(super) accepted: VecDeque<ReceiptKey>,
+    pub(super) accepted: VecDeque<(ReceiptKey, Option<Position>)>,
     /// Rooms of that shard that have no place here.
     pub(super) refused: VecDeque<RoomKey>,
     pub(super) credit_owed: Credit,
@@ -47,6 +49,7 @@ impl Peer {
             joins_unanswered: 0,
             progress: 0,
             interests: Interests { queue: VecDeque::new(), states: HashMap::with_hasher(hash) },
+            recalls: VecDeque::new(),
             publishes: VecDeque::new(),
             fence: FenceSide::default(),
             homes: VecDeque::new(),
@@ -70,6 +73,7 @@ impl Peer {
     /// Whether a lane with room for it would be given something.
     pub(super) fn owes(&self) -> bool {
         !self.interests.queue.is_empty()
+            || !self.recalls.is_empty()
             || !self.publishes.is_empty()
             || self.fence.wanted > self.fence.asked
             || !self.homes.is_empty()

@@ -1,15 +1,17 @@
 //! Joining and leaving: a room at a shard, its members, and those that wait for the home's answer.
 //!
 //! A room exists here while somebody is a member or waits. Its home hears of it when the first comes
-//! and when the last has gone, and of nobody in between.
+//! and when the last has gone, and in between only of those who were away and want what they missed: that is
+//! `recovery`.
 
 use std::sync::Arc;
 
 use super::connection::Membership;
 use super::log::{Cursor, Log};
-use super::message::{ConnectionKey, RoomKey, ShardId};
-use super::{Hub, INTERESTS_MAX, JOINS_UNANSWERED_MAX, NODE_FULL, Refusal, Step, Unsent};
-use crate::protocol::native::{self, ErrorCode, RequestId};
+use super::message::{ConnectionKey, Position, RoomKey, ShardId, Since};
+use super::recovery::Standing;
+use super::{Hub, INTERESTS_MAX, JOINS_UNANSWERED_MAX, Refusal, Step, Unsent};
+use crate::protocol::native::RequestId;
 
 /// A room that has local members.
 pub(super) struct Room {
@@ -21,7 +23,13 @@ pub(super) struct Room {
     pub(super) dirty: bool,
     pub(super) log: Log,
     pub(super) members: Vec<Member>,
-    waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<Waiting>,
+    /// Where what was appended so far ends; none before the home has answered.
+    pub(super) position: Option<Position>,
+    /// It has a history.
+    pub(super) kept: bool,
+    /// The offset from which the home was asked for the history, until it answers.
+    pub(super) recalled: Option<u64>,
 }
 
 /// A member: a position in the log.
@@ -34,22 +42,29 @@ pub(super) struct Member {
     pub(super) taken: Cursor,
 }
 
-struct Waiting {
-    connection: ConnectionKey,
-    request: Option<RequestId>,
+/// Somebody who is to be a member once the home has answered.
+pub(super) struct Waiting {
+    pub(super) connection: ConnectionKey,
+    pub(super) request: Option<RequestId>,
+    pub(super) since: Option<Since>,
+}
+
+/// How somebody joins.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Join<'a> {
+    /// The request to acknowledge.
+    pub request: Option<&'a RequestId>,
+    /// The place that it had: it is sent what was published since, or told that this is not held any more.
+    pub since: Option<Since>,
 }
 
 impl Hub {
-    /// Makes a connection a member of a room, and acknowledges it when `request` is given: at once, or
+    /// Makes a connection a member of a room, and acknowledges it when a request is given: at once, or
     /// when the home has answered. From then on it is sent every publication but those that exclude it.
     ///
-    /// Whether it may is for the caller to know. To join where one is already is acknowledged too.
-    pub fn join(
-        &mut self,
-        key: ConnectionKey,
-        name: &str,
-        request: Option<&RequestId>,
-    ) -> Result<Step, Refusal> {
+    /// Whether it may is for the caller to know. To join where one is already is acknowledged too. What a stream
+    /// joins first is what it asked for, in that order; it joins nothing else.
+    pub fn join(&mut self, key: ConnectionKey, name: &str, join: Join<'_>) -> Result<Step, Refusal> {
         let known = self.rooms_by_name.get(name).copied();
         let Some(connection) = self.connections.get_mut(key).filter(|connection| !connection.leaving) else {
             return Ok(Step::Done);
@@ -58,31 +73,39 @@ impl Hub {
         if membership.is_none() && connection.memberships.len() >= self.limits.rooms_per_connection {
             return Err(Refusal::TooManyRooms);
         }
+        if membership.is_none() && connection.stream.as_ref().is_some_and(|stream| stream.is_complete()) {
+            return Err(Refusal::FixedRooms);
+        }
         if membership.is_some_and(|membership| membership.index.is_some()) {
-            self.acknowledge_if(key, request);
+            self.acknowledge_if(key, join.request);
             return Ok(Step::Done);
         }
         let home = self.home_of(name);
-        let live = known.is_some_and(|room| self.rooms[room].live) || home == self.options.shard;
-        if !live && !self.may_join(home) {
+        let here = home == self.options.shard;
+        let live = here || known.is_some_and(|room| self.rooms[room].live);
+        // With a place to go on from the home may have to be asked for what was missed.
+        if (!live || !here && join.since.is_some()) && !self.may_join(home) {
             self.counts.waited += 1;
             return Ok(Step::Wait(home));
         }
-        if home == self.options.shard && !self.may_open(name) {
+        if here && !self.may_open(name) {
             self.counts.rooms_refused += 1;
             return Err(Refusal::NodeFull);
         }
         let room = known.unwrap_or_else(|| self.open_room(name, home));
         if membership.is_none() {
-            self.connections[key].memberships.push(Membership { room, index: None });
+            let connection = &mut self.connections[key];
+            connection.memberships.push(Membership { room, index: None });
+            if let Some(stream) = &mut connection.stream {
+                stream.ask(room, join.since);
+            }
             self.census.members += 1;
         }
+        self.peers[home.index()].joins_unanswered += u32::from(!here);
+        let waiting = Waiting { connection: key, request: join.request.cloned(), since: join.since };
+        self.rooms[room].waiting.push(waiting);
         if live {
-            self.attach(room, key);
-            self.acknowledge_if(key, request);
-        } else {
-            self.peers[home.index()].joins_unanswered += 1;
-            self.rooms[room].waiting.push(Waiting { connection: key, request: request.cloned() });
+            self.admit_waiting(room);
         }
         Ok(Step::Done)
     }
@@ -106,16 +129,14 @@ impl Hub {
         Ok(())
     }
 
-    /// The home has answered: who waited is a member.
-    pub(super) fn on_joined(&mut self, room: RoomKey) {
+    /// The home has answered: who waited for nothing else is a member.
+    pub(super) fn on_joined(&mut self, room: RoomKey, position: Position, kept: bool) {
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        // Where it says how the room is kept by now, the position is that of what was appended already.
         entry.live = true;
-        let (home, waiting) = (entry.home, std::mem::take(&mut entry.waiting));
-        self.peers[home.index()].joins_answered(waiting.len());
-        for Waiting { connection, request } in waiting {
-            self.attach(room, connection);
-            self.acknowledge_if(connection, request.as_ref());
-        }
+        entry.position = Some(position);
+        entry.kept = kept;
+        self.admit_waiting(room);
     }
 
     /// The home has no place for the room: who waited is told so.
@@ -123,15 +144,14 @@ impl Hub {
         let Some(entry) = self.rooms.remove(room) else { return };
         self.rooms_by_name.remove(&entry.name);
         self.peers[entry.home.index()].joins_answered(entry.waiting.len());
-        for Waiting { connection: key, request } in entry.waiting {
+        for Waiting { connection: key, request, .. } in entry.waiting {
             if let Some(connection) = self.connections.get_mut(key) {
                 // Who asked twice waits twice, with one membership.
                 let before = connection.memberships.len();
                 connection.memberships.retain(|membership| membership.room != room);
                 self.census.members -= before - connection.memberships.len();
             }
-            let (code, message) = (ErrorCode::TooManyRooms, NODE_FULL);
-            self.reply(key, |out| native::encode_error(out, request.as_ref(), code, message));
+            self.refuse_room(key, request.as_ref());
         }
     }
 
@@ -158,11 +178,17 @@ impl Hub {
             log: Log::default(),
             members: Vec::new(),
             waiting: Vec::new(),
+            position: None,
+            kept: false,
+            recalled: None,
         });
         self.rooms_by_name.insert(name.clone(), room);
         if home == self.options.shard {
             let home = self.home_entry(&name);
-            self.homes[home].local = Some(room);
+            let home = &mut self.homes[home];
+            home.local = Some(room);
+            let entry = &mut self.rooms[room];
+            (entry.position, entry.kept) = (Some(home.head()), home.keep.is_any());
         } else {
             self.peers[home.index()].interests.want(&name, room);
         }
@@ -172,7 +198,7 @@ impl Hub {
     /// Puts a waiting or new membership's cursor behind all that was appended so far. The cursor is set
     /// before the ack leaves: whoever has seen the ack must also see the next publication, whichever
     /// shard it enters by.
-    fn attach(&mut self, room: RoomKey, key: ConnectionKey) {
+    pub(super) fn attach(&mut self, room: RoomKey, key: ConnectionKey) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         let format = connection.format;
         let entry = &mut self.rooms[room];
@@ -229,7 +255,9 @@ impl Hub {
             std::mem::take(&mut entry.waiting).into_iter().partition(|one| one.connection == key);
         entry.waiting = stay;
         let gone: Vec<Waiting> = gone;
-        self.peers[entry.home.index()].joins_answered(gone.len());
+        if entry.home != self.options.shard {
+            self.peers[entry.home.index()].joins_answered(gone.len());
+        }
         for Waiting { request, .. } in gone {
             self.acknowledge_if(key, request.as_ref());
         }
@@ -247,9 +275,9 @@ impl Hub {
         }
     }
 
-    fn acknowledge_if(&mut self, key: ConnectionKey, request: Option<&RequestId>) {
+    pub(super) fn acknowledge_if(&mut self, key: ConnectionKey, request: Option<&RequestId>) {
         if let Some(request) = request {
-            self.acknowledge(key, request);
+            self.acknowledge(key, request, Standing::default());
         }
     }
 }

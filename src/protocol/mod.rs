@@ -33,11 +33,15 @@ pub enum Decoded<T> {
 pub enum Format {
     /// WebSocket text frames of the native JSON protocol.
     Native,
+    /// Blocks of Server-Sent Events, each in an HTTP chunk of its own, with ids of one room.
+    Stream,
+    /// Fields of Server-Sent Events, for streams that put a frame and an id of their own around them.
+    Part,
 }
 
 impl Format {
     /// How many there are.
-    pub const COUNT: usize = 1;
+    pub const COUNT: usize = 3;
     /// All of them, each at the index that `as usize` gives.
-    pub const ALL: [Format; Format::COUNT] = [Format::Native];
+    pub const ALL: [Format; Format::COUNT] = [Format::Native, Format::Stream, Format::Part];
 }

@@ -52,6 +52,8 @@ pub enum Command {
     Join {
         /// Its name, not empty.
         room: Box<str>,
+        /// The place that the client had, as it was sent.
+        since: Option<Box<str>>,
     },
     /// Be a member no more.
     Leave {
@@ -101,7 +103,10 @@ impl Command {
         };
         let payload = || object.value("payload").map(Box::from).ok_or(bad(NO_PAYLOAD));
         match &*text("type", BAD_TYPE)? {
-            "join" => Ok(Self::Join { room: room()? }),
+            "join" => {
+                let since = object.value("since").map(|_| text("since", BAD_SINCE)).transpose()?;
+                Ok(Self::Join { room: room()?, since: since.map(Box::from) })
+            }
             "leave" => Ok(Self::Leave { room: room()? }),
             "broadcast" => {
                 let event = object.value("event").map(|_| event()).transpose()?;
@@ -224,9 +229,35 @@ pub fn encode_connected(out: &mut BytesMut, user: &str, connection: &str, shard:
     );
 }
 
-/// Appends the answer to a request that was done: `{"type":"ack","id":…}`.
-pub fn encode_ack(out: &mut BytesMut, id: &RequestId) {
-    put_frame(out, &[Part::Raw(br#"{"type":"ack","id":"#), Part::Raw(id.0.as_bytes()), Part::Raw(b"}")]);
+/// Appends the answer to a request that was done: `{"type":"ack","id":…,"position":…,"recovered":…}`, the last two
+/// where there is something to tell.
+pub fn encode_ack(out: &mut BytesMut, id: &RequestId, position: Option<&str>, recovered: Option<bool>) {
+    let [before_position, position, behind_position] = position_parts(position);
+    let recovered: &[u8] = match recovered {
+        Some(true) => br#","recovered":true"#,
+        Some(false) => br#","recovered":false"#,
+        None => b"",
+    };
+    put_frame(
+        out,
+        &[
+            Part::Raw(br#"{"type":"ack","id":"#),
+            Part::Raw(id.0.as_bytes()),
+            before_position,
+            position,
+            behind_position,
+            Part::Raw(recovered),
+            Part::Raw(b"}"),
+        ],
+    );
+}
+
+/// A position as a further key; it is plain ASCII.
+fn position_parts(position: Option<&str>) -> [Part<'_>; 3] {
+    match position {
+        Some(position) => [Part::Raw(br#","position":""#), Part::Raw(position.as_bytes()), Part::Raw(b"\"")],
+        None => [Part::Raw(b""); 3],
+    }
 }
 
 /// Appends the answer to a ping: `{"type":"pong"}`.
@@ -256,9 +287,16 @@ pub fn encode_error(out: &mut BytesMut, id: Option<&RequestId>, code: ErrorCode,
     );
 }
 
-/// Appends a publication: `{"type":"message","room":…,"event":…,"payload":…}`, without `event` if it has no
-/// name. `payload` is well-formed JSON and is copied as it is.
-pub fn encode_message(out: &mut BytesMut, room: &str, event: Option<&str>, payload: &[u8]) {
+/// Appends a publication: `{"type":"message","room":…,"event":…,"payload":…,"position":…}`, without `event` if it has
+/// no name, and without `position` in a room without history. `payload` is well-formed JSON and is copied as it is.
+pub fn encode_message(
+    out: &mut BytesMut,
+    room: &str,
+    event: Option<&str>,
+    payload: &[u8],
+    position: Option<&str>,
+) {
+    let [before_position, position, behind_position] = position_parts(position);
     let [before_event, event] = match event {
         Some(event) => [Part::Raw(br#"","event":""#), Part::Text(event)],
         None => [Part::Raw(b""); 2],
@@ -272,6 +310,9 @@ pub fn encode_message(out: &mut BytesMut, room: &str, event: Option<&str>, paylo
             event,
             Part::Raw(br#"","payload":"#),
             Part::Raw(payload),
+            before_position,
+            position,
+            behind_position,
             Part::Raw(b"}"),
         ],
     );
@@ -335,6 +376,8 @@ const BAD_ROOM: &str = "room has to be a string";
 const EMPTY_ROOM: &str = "room has to have a name";
 const BAD_EVENT: &str = "event has to be a string";
 const BAD_TOKEN: &str = "token has to be a string";
+/// What a place to go on from has to be.
+pub const BAD_SINCE: &str = "since has to be \"earliest\" or a position, such as \"0123abcd-42\"";
 const NO_PAYLOAD: &str = "payload is missing";
 const UNKNOWN_TYPE: &str = "no such type is known";
 

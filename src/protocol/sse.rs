@@ -73,21 +73,26 @@ pub fn encode_id(out: &mut BytesMut, framing: Framing, id: &str) {
 /// `{"room":…,"position":…}`.
 pub fn encode_gap(out: &mut BytesMut, framing: Framing, room: &str, position: &str, id: Option<&str>) {
     let [i0, i1, i2] = field(b"id: ", id);
-    put_block(
-        out,
-        framing,
-        &[
-            Part::Raw(b"event: gap\n"),
-            i0,
-            i1,
-            i2,
-            Part::Raw(br#"data: {"room":""#),
-            Part::Json(room),
-            Part::Raw(br#"","position":""#),
-            Part::Json(position),
-            Part::Raw(b"\"}\n"),
-        ],
-    );
+    let [before_room, before_position, end] = GAP_DATA.map(Part::Raw);
+    let event = Part::Raw(b"event: gap\n");
+    let parts =
+        [event, i0, i1, i2, before_room, Part::Json(room), before_position, Part::Json(position), end];
+    put_block(out, framing, &parts);
+}
+
+/// Appends the same as a part, as [`encode_part`] does.
+pub fn encode_gap_part(out: &mut BytesMut, room: &str, position: &str) {
+    let [before_room, before_position, end] = GAP_DATA.map(Part::Raw);
+    let parts = [
+        Part::Raw(b"event: gap\n"),
+        before_room,
+        Part::Json(room),
+        before_position,
+        Part::Json(position),
+        end,
+    ];
+    out.reserve(len_of(&parts));
+    put_parts(out, &parts);
 }
 
 /// Appends the first block of a stream: `retry:`, and `event: connected` with `{"userId":…,"connection":…}`.
@@ -314,6 +319,8 @@ pub const EVENT_NAME_LEN_MAX: usize = 256;
 /// Events that are not published: the streams' own, and those that `EventSource` raises itself.
 const RESERVED: [&str; 5] = ["connected", "gap", "close", "error", "open"];
 
+/// Around a gap's room and position.
+const GAP_DATA: [&[u8]; 3] = [br#"data: {"room":""#, br#"","position":""#, b"\"}\n"];
 const NOTHING: Part<'static> = Part::Raw(b"");
 const DATA: &[u8] = b"data: ";
 const BLANK_LINE: &[u8] = b"\n";

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -73,7 +74,7 @@ fn open_rooms() -> RoomRule {
         pattern,
         join: Access::Authenticated,
         publish: Access::Authenticated,
-        history: History::default(),
+        history: History { size: HISTORY_SIZE, ttl: HISTORY_TTL },
     }
 }
 
@@ -149,6 +150,9 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 const TOKEN_TTL_S: u64 = 24 * 3600;
+/// What a chat room keeps for who comes back.
+const HISTORY_SIZE: u32 = 100;
+const HISTORY_TTL: Duration = Duration::from_mins(10);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::{Event, Failed, descriptors};
+use crate::auth::rooms;
 use crate::config::Config;
+use crate::hub::{Keep, Keeper};
 use crate::net::{self, sleep};
 use crate::shard::{Limits, Shard};
 use crate::transport::{Services, Settings};
@@ -42,6 +44,18 @@ impl Terms {
         };
         Ok(Terms { settings: Settings::new(config)?, limits })
     }
+}
+
+/// What a shard's homes keep of rooms, by these rules; `None` where no rule keeps anything.
+pub(super) fn keeper_of(config: &Arc<Config>) -> Option<Keeper> {
+    config.rooms.iter().any(|rule| rule.history.size > 0).then(|| {
+        let config = config.clone();
+        let keep = move |room: &str| {
+            let history = rooms::history_of(&config.rooms, room);
+            Keep { publications: history.size, ttl_ms: history.ttl.as_millis() as u64 }
+        };
+        Box::new(keep) as Keeper
+    })
 }
 
 /// What the main thread tells a shard.
@@ -156,6 +170,7 @@ pub(super) async fn obey(
                 }
                 Order::Commit => {
                     if let Some(terms) = prepared.take() {
+                        shard.set_keeper(keeper_of(&terms.settings.config));
                         services.replace(terms.settings);
                         shard.set_limits(terms.limits);
                         shard.metrics().reloads_total.add(1);

@@ -146,12 +146,14 @@ async fn serve(kit: Kit) -> io::Result<()> {
         return Ok(());
     }
     drop(ear);
+    let keeper = reload::keeper_of(&terms.settings.config);
     let services = Rc::new(Services::new(terms.settings, pages, Requests::new(node.run, port.index())));
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, arrival| {
         transport::admit(shard, &public, Door::Public, arrival);
     });
     let shard = Shard::new(node, terms.limits, port, seeds, admit);
+    shard.set_keeper(keeper);
     shard.run()?;
     net::spawn(reload::obey(shard.clone(), services.clone(), orders, events.clone()));
     let mut accepting = Vec::new();

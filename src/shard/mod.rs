@@ -22,7 +22,7 @@ use std::time::Duration;
 use slotmap::{SecondaryMap, SlotMap};
 use tracing::warn;
 
-use crate::hub::{self, ConnectionId, ConnectionKey, Hub, Message, ShardId};
+use crate::hub::{self, ConnectionId, ConnectionKey, Hub, Keep, Keeper, Message, ShardId};
 use crate::mesh::{self, Port};
 use crate::metrics::{Metric, Metrics};
 use crate::net::{
@@ -78,10 +78,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn for_hub(&self) -> hub::Limits {
+    fn for_hub(&self, shards: usize) -> hub::Limits {
         hub::Limits {
             lag_bytes: self.lag_bytes,
             rooms_per_connection: self.rooms_per_connection,
+            history_bytes: (self.buffered_bytes / HISTORY_SHARE / shards) as u64,
             connections: self.connections,
         }
     }
@@ -134,6 +135,7 @@ pub struct Shard {
     limits: Cell<Limits>,
     heartbeat: Cell<Heartbeat>,
     hub: RefCell<Hub>,
+    keeps_history: Cell<bool>,
     port: RefCell<ShardPort>,
     sockets: RefCell<SlotMap<SocketKey, Entry>>,
     outlets: RefCell<SecondaryMap<ConnectionKey, Outlet>>,
@@ -176,7 +178,8 @@ impl Shard {
     ) -> Rc<Shard> {
         Rc::new(Shard {
             index: port.index(),
-            hub: RefCell::new(Hub::new(seeds, limits.for_hub())),
+            hub: RefCell::new(Hub::new(seeds, limits.for_hub(port.shards()))),
+            keeps_history: Cell::new(false),
             waiters: (0..port.shards()).map(|_| Waiters::new()).collect(),
             port: RefCell::new(port),
             sockets: RefCell::new(SlotMap::with_capacity_and_key(limits.connections)),
@@ -242,7 +245,18 @@ impl Shard {
     pub fn set_limits(&self, limits: Limits) {
         self.limits.set(limits);
         self.heartbeat.set(limits.heartbeat());
-        self.with_hub(|hub| hub.set_limits(limits.for_hub()));
+        self.with_hub(|hub| hub.set_limits(limits.for_hub(self.waiters.len())));
+    }
+
+    /// What is kept of rooms whose home is here, from now on; `None`: nothing, of any room.
+    pub fn set_keeper(&self, keeper: Option<Keeper>) {
+        self.keeps_history.set(keeper.is_some());
+        self.with_hub(|hub| hub.set_keeper(keeper.unwrap_or_else(|| Box::new(|_| Keep::NONE))));
+    }
+
+    /// Whether a publication may open a room, since some room has a history.
+    pub fn keeps_history(&self) -> bool {
+        self.keeps_history.get()
     }
 
     /// This shard's metrics.
@@ -341,6 +355,7 @@ impl Shard {
         self.tick.set(tick);
         self.metrics().ticks_total.add(1);
         self.watch_delay(elapsed);
+        self.with_hub(|hub| hub.pass_time(elapsed.as_millis() as u64));
         self.expire(tick);
         if self.node.quota.is_stopping() {
             self.drain_tick();
@@ -369,9 +384,13 @@ impl Shard {
         metrics.log_bytes.set(census.log_bytes as u64);
         metrics.outbox_bytes.set(census.outbox_bytes as u64);
         metrics.home_bytes.set(census.home_bytes);
+        metrics.history_bytes.set(census.history_bytes);
         metrics.published_total.set(counts.accepted);
         metrics.appended_total.set(counts.appended);
         metrics.gaps_total.set(counts.gaps);
+        metrics.recovered_total.set(counts.recovered);
+        metrics.unrecovered_total.set(counts.unrecovered);
+        metrics.history_evicted_total.set(counts.history_evicted);
         metrics.too_slow_total.set(counts.too_slow);
         metrics.waits_total.set(counts.waited);
         metrics.rooms_refused_total.set(counts.rooms_refused);
@@ -390,6 +409,8 @@ impl Drop for AbortOnPanic {
     }
 }
 
+/// Of `limits.buffered`, so great a part is for histories at most: a half. The rest is for those who are behind.
+const HISTORY_SHARE: usize = 2;
 /// How long a peer has to take a goodbye and hang up.
 pub const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
 /// One read's worth: large messages come in few reads, and a core has one such buffer. (At 64 KiB four

@@ -16,9 +16,8 @@ use slotmap::{Key, new_key_type};
 
 use super::timers::{Due, Tick, Timers, ticks_of};
 use super::{AbortOnPanic, Arrival, GOODBYE_WITHIN, Outlet, Shard};
-use crate::hub::ConnectionKey;
+use crate::hub::{ConnectionKey, Wire};
 use crate::net::{Notify, Stream, Writer};
-use crate::protocol::Format;
 use crate::protocol::websocket::CloseCode;
 use crate::quota::{AddressKey, Seat, TooMany};
 
@@ -165,11 +164,11 @@ impl Socket {
     pub fn connect(
         &self,
         writer: Writer,
-        user: Arc<str>,
+        (user, wire): (Arc<str>, Wire),
         first: BytesMut,
         greet: impl FnOnce(&mut BytesMut, ConnectionKey),
     ) -> ConnectionKey {
-        let key = self.shard.with_hub(|hub| hub.connect(user, Format::Native));
+        let key = self.shard.with_hub(|hub| hub.connect(user, wire));
         let outlet =
             Outlet { socket: self.key, stream: self.stream.clone(), writer: Some(writer), written: None };
         self.shard.outlets.borrow_mut().insert(key, outlet);

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::auth::{Identity, TokenError, rooms};
-use crate::hub::{self, ConnectionKey, Exclude, Publication, Refusal, ShardId, Step};
+use crate::hub::{self, ConnectionKey, Exclude, Join, Publication, Refusal, ShardId, Since, Step};
 use crate::net::unix_s;
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
 use crate::shard::Shard;
@@ -30,7 +30,7 @@ pub(super) struct Caller<'a> {
 
 /// A command that has to wait for a home.
 pub(super) enum Blocked {
-    Join { room: Box<str>, id: Option<RequestId> },
+    Join { room: Box<str>, id: Option<RequestId>, since: Option<Since> },
     Publish { room: Box<str>, publication: Arc<Publication>, id: Option<RequestId> },
 }
 
@@ -74,9 +74,11 @@ impl Native {
     ) -> Result<Option<(ShardId, Blocked)>, Refused> {
         let Caller { shard, settings, key, .. } = caller;
         match command {
-            Command::Join { room } => {
+            Command::Join { room, since } => {
                 self.check(&room, settings, rooms::may_join)?;
-                let join = Blocked::Join { room, id: id.cloned() };
+                let bad_since = || Refused(ErrorCode::BadMessage, native::BAD_SINCE);
+                let since = since.map(|since| Since::parse(&since).ok_or_else(bad_since)).transpose()?;
+                let join = Blocked::Join { room, id: id.cloned(), since };
                 join.execute(caller)
             }
             Command::Leave { room } => {
@@ -94,7 +96,7 @@ impl Native {
             Command::Refresh { token } => {
                 self.refresh(token.as_str(), caller)?;
                 if let Some(id) = id {
-                    shard.with_hub(|hub| hub.reply(key, |out| native::encode_ack(out, id)));
+                    shard.with_hub(|hub| hub.reply(key, |out| native::encode_ack(out, id, None, None)));
                 }
                 Ok(None)
             }
@@ -103,7 +105,7 @@ impl Native {
                     hub.reply(key, |out| {
                         native::encode_pong(out);
                         if let Some(id) = id {
-                            native::encode_ack(out, id);
+                            native::encode_ack(out, id, None, None);
                         }
                     })
                 });
@@ -168,11 +170,14 @@ impl Blocked {
 
     fn execute(self, caller: Caller<'_>) -> Result<Option<(ShardId, Blocked)>, Refused> {
         let key = caller.key;
-        if matches!(self, Blocked::Join { .. }) {
+        // A publication opens a room too, where its rule keeps a history.
+        if matches!(self, Blocked::Join { .. }) || caller.shard.keeps_history() {
             caller.shard.share_rooms();
         }
         let step = caller.shard.with_hub(|hub| match &self {
-            Blocked::Join { room, id } => hub.join(key, room, id.as_ref()),
+            Blocked::Join { room, id, since } => {
+                hub.join(key, room, Join { request: id.as_ref(), since: *since })
+            }
             Blocked::Publish { room, publication, id } => {
                 Ok(hub.publish(key, room, publication, id.as_ref()))
             }
@@ -191,6 +196,7 @@ impl From<Refusal> for Refused {
                 Refused(ErrorCode::TooManyRooms, "limits.rooms_per_connection is reached")
             }
             Refusal::NodeFull => Refused(ErrorCode::TooManyRooms, hub::NODE_FULL),
+            Refusal::FixedRooms => Refused(ErrorCode::Forbidden, "a stream joins no other room"),
             Refusal::NotJoined => Refused(ErrorCode::NotJoined, "not a member of this room"),
         }
     }

@@ -14,7 +14,7 @@ use super::exchange::{Purpose, Upgraded};
 use super::native::{Blocked, Caller, Native};
 use super::request::{Name, Number};
 use super::{Services, Settings, linger};
-use crate::hub::{ConnectionKey, ShardId};
+use crate::hub::{ConnectionKey, ShardId, Wire};
 use crate::net::unix_s;
 use crate::protocol::native;
 use crate::protocol::websocket::frame::HEADER_LEN_MAX;
@@ -98,10 +98,12 @@ impl Reader {
         let Upgraded { writer, purpose, request, switching, rest } = upgraded;
         let shard = socket.shard();
         let (key, native) = match purpose {
-            Purpose::Echo => (socket.connect(writer, "echo".into(), switching, |_, _| ()), None),
+            Purpose::Echo => {
+                (socket.connect(writer, ("echo".into(), Wire::Native), switching, |_, _| ()), None)
+            }
             Purpose::Native(identity) => {
                 let user = identity.user.clone();
-                let key = socket.connect(writer, user.clone(), switching, |out, key| {
+                let key = socket.connect(writer, (user.clone(), Wire::Native), switching, |out, key| {
                     let connection = shard.connection_id(key).to_string();
                     native::encode_connected(out, &user, &connection, shard.index());
                 });

@@ -9,10 +9,9 @@ use super::Dice;
 use super::client::{Asked, Client};
 use super::ledger::{Excluded, Ledger};
 use crate::hub::{
-    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Lanes, Limits, Message, Options, Publication, Refusal,
-    ShardId, Step,
+    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Join, Lanes, Limits, Message, Options, Publication,
+    Refusal, ShardId, Step, Wire,
 };
-use crate::protocol::Format;
 use crate::protocol::native::{Request, RequestId};
 use crate::protocol::websocket::CloseCode;
 
@@ -91,7 +90,8 @@ impl World {
         let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
         let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
         let options = |shard| Options { shard: ShardId(shard), shards, name_seed: seed, epoch_seed: seed };
-        let limits = Limits { lag_bytes, rooms_per_connection: ROOMS, connections: 16 };
+        let limits =
+            Limits { lag_bytes, rooms_per_connection: ROOMS, history_bytes: 1 << 20, connections: 16 };
         let mut hubs: Vec<Hub> = (0..shards).map(|shard| Hub::new(options(shard), limits)).collect();
         // Little credit, so that it runs out.
         let publications = [1, 4, CREDIT_PUBLICATIONS][dice.below(3)];
@@ -175,7 +175,7 @@ impl World {
         }
         let shard = self.dice.below(self.hubs.len());
         let user = self.any_user();
-        let key = self.hubs[shard].connect(user.as_str().into(), Format::Native);
+        let key = self.hubs[shard].connect(user.as_str().into(), Wire::Native);
         self.clients.push(Client::new(shard, key, user));
     }
 
@@ -263,7 +263,7 @@ impl World {
         self.share_rooms(shard);
         let hub = &mut self.hubs[shard];
         let (step, asked) = match &command {
-            Command::Join(room) => match hub.join(key, room, Some(&request)) {
+            Command::Join(room) => match hub.join(key, room, Join { request: Some(&request), since: None }) {
                 Ok(step) => (step, Asked::Join(room.clone())),
                 Err(Refusal::NodeFull) => return,
                 Err(refusal) => panic!("join refused: {refusal}"),

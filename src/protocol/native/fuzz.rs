@@ -53,7 +53,7 @@ fn check_request(text: &str, request: &Request) {
     assert_eq!(request.id.as_ref().map(RequestId::as_json), raw("id"));
     let kind = string("type");
     let (name, room, event, payload) = match &request.command {
-        Command::Join { room } => ("join", Some(room), None, None),
+        Command::Join { room, .. } => ("join", Some(room), None, None),
         Command::Leave { room } => ("leave", Some(room), None, None),
         Command::Broadcast { room, event, payload } => {
             ("broadcast", Some(room), event.as_ref(), Some(payload))
@@ -77,7 +77,7 @@ fn check_request(text: &str, request: &Request) {
     }
     if let Some(id) = &request.id {
         let mut out = BytesMut::new();
-        encode_ack(&mut out, id);
+        encode_ack(&mut out, id, None, None);
         let said: HashMap<&str, &RawValue> = serde_json::from_slice(payload_of(&out)).expect("JSON");
         assert_eq!(said["id"].get(), id.as_json());
     }
@@ -86,7 +86,7 @@ fn check_request(text: &str, request: &Request) {
 /// A publication comes out as it went in.
 fn check_message(room: &str, event: Option<&str>, payload: &[u8]) {
     let mut out = BytesMut::new();
-    encode_message(&mut out, room, event, payload);
+    encode_message(&mut out, room, event, payload, None);
     let said: HashMap<&str, &RawValue> = serde_json::from_slice(payload_of(&out)).expect("a message is JSON");
     let string = |key: &str| said.get(key).map(|value| serde_json::from_str::<String>(value.get()));
     assert_eq!(string("room").transpose().expect("a string").as_deref(), Some(room));

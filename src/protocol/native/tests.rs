@@ -22,7 +22,10 @@ fn frame(encode: impl FnOnce(&mut BytesMut)) -> Vec<u8> {
 #[test]
 fn each_command_is_read() {
     let command = |text| request(text).command;
-    assert_eq!(command(r#"{"type":"join","room":"lobby"}"#), Command::Join { room: "lobby".into() });
+    assert_eq!(
+        command(r#"{"type":"join","room":"lobby"}"#),
+        Command::Join { room: "lobby".into(), since: None }
+    );
     assert_eq!(
         command(r#"{ "room" : "a\u00e9\/b" , "type" : "leave" }"#),
         Command::Leave { room: "a\u{e9}/b".into() }
@@ -63,8 +66,36 @@ fn keys_that_a_command_has_no_use_for_are_passed_over() {
         request(r#"{"type":"ping","room":1,"event":[],"payload":0,"since":{},"x":"\ud800"}"#).command,
         Command::Ping
     );
-    let join = request(r#"{"type":"join","room":"r","event":null,"since":"a-1"}"#);
-    assert_eq!(join.command, Command::Join { room: "r".into() });
+    let join = request(r#"{"type":"join","room":"r","event":null,"payload":"a-1"}"#);
+    assert_eq!(join.command, Command::Join { room: "r".into(), since: None });
+}
+
+#[test]
+fn a_place_to_go_on_from_is_any_text_and_nothing_else() {
+    let join = request(r#"{"type":"join","room":"r","since":"\u0061-1"}"#);
+    assert_eq!(join.command, Command::Join { room: "r".into(), since: Some("a-1".into()) });
+    for since in ["null", "1", "{}", "[]", "true"] {
+        let text = format!(r#"{{"type":"join","room":"r","since":{since}}}"#);
+        let rejected = Request::decode(text.as_bytes()).expect_err(&text);
+        assert_eq!((rejected.code, rejected.message), (ErrorCode::BadMessage, BAD_SINCE));
+    }
+}
+
+#[test]
+fn a_position_stands_behind_what_it_is_of() {
+    let id = request(r#"{"type":"ping","id":7}"#).id.expect("an id");
+    for (position, recovered, tail) in [
+        (Some("0000000a-1"), None, r#","position":"0000000a-1"}"#),
+        (Some("0000000a-1"), Some(true), r#","position":"0000000a-1","recovered":true}"#),
+        (Some("0000000a-1"), Some(false), r#","position":"0000000a-1","recovered":false}"#),
+    ] {
+        let ack = frame(|out| encode_ack(out, &id, position, recovered));
+        assert_eq!(ack[2..], *format!(r#"{{"type":"ack","id":7{tail}"#).as_bytes());
+    }
+    assert_eq!(
+        frame(|out| encode_message(out, "r", None, b"1", Some("0000000a-1")))[2..],
+        *br#"{"type":"message","room":"r","payload":1,"position":"0000000a-1"}"#
+    );
 }
 
 #[test]
@@ -74,7 +105,7 @@ fn an_id_comes_back_byte_for_byte() {
         let read = request(&format!(r#"{{"id": {id} ,"type":"ping"}}"#)).id.expect("an id");
         assert_eq!(read.as_json(), id);
         assert_eq!(
-            frame(|out| encode_ack(out, &read))[2..],
+            frame(|out| encode_ack(out, &read, None, None))[2..],
             *format!(r#"{{"type":"ack","id":{id}}}"#).as_bytes()
         );
     }
@@ -170,11 +201,11 @@ fn each_frame_is_what_the_wire_has() {
         b"\x81\x34{\"type\":\"error\",\"code\":\"not_joined\",\"message\":\"a\\n\"}"
     );
     assert_eq!(
-        frame(|out| encode_message(out, "r", None, b"{\"a\":1}")),
+        frame(|out| encode_message(out, "r", None, b"{\"a\":1}", None)),
         b"\x81\x2f{\"type\":\"message\",\"room\":\"r\",\"payload\":{\"a\":1}}"
     );
     assert_eq!(
-        frame(|out| encode_message(out, "r", Some("e"), b"0")),
+        frame(|out| encode_message(out, "r", Some("e"), b"0", None)),
         b"\x81\x35{\"type\":\"message\",\"room\":\"r\",\"event\":\"e\",\"payload\":0}"
     );
     assert_eq!(
@@ -192,7 +223,7 @@ fn the_length_of_a_frame_takes_its_shortest_form() {
         (65_535, &[0x81, 126, 0xff, 0xff]),
         (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
     ] {
-        let frame = frame(|out| encode_message(out, "r", None, &vec![b'0'; len - around]));
+        let frame = frame(|out| encode_message(out, "r", None, &vec![b'0'; len - around], None));
         assert_eq!(&frame[..header.len()], header);
         assert_eq!(frame.len(), header.len() + len);
     }
@@ -202,7 +233,7 @@ fn the_length_of_a_frame_takes_its_shortest_form() {
 fn a_frame_is_reserved_for_once() {
     let mut out = BytesMut::new();
     let payload = vec![b'0'; 100_000];
-    encode_message(&mut out, "\"\"\"\"\"\"\"\"", None, &payload);
+    encode_message(&mut out, "\"\"\"\"\"\"\"\"", None, &payload, None);
     let slack = out.capacity() - out.len();
     assert!(slack < 64, "{slack}");
 }
@@ -256,7 +287,7 @@ proptest! {
         let Command::Broadcast { room: read_room, event: read_event, payload: read } = request(&text).command else { panic!() };
         prop_assert_eq!((&*read_room, read_event.as_deref(), &*read), (&*room, event.as_deref(), payload.as_bytes()));
 
-        let frame = frame(|out| encode_message(out, &read_room, read_event.as_deref(), &read));
+        let frame = frame(|out| encode_message(out, &read_room, read_event.as_deref(), &read, None));
         let expected = format!("{{\"type\":\"message\",\"room\":{}{named},\"payload\":{payload}}}", quoted(&room));
         prop_assert!(frame.ends_with(expected.as_bytes()));
     }

@@ -1,0 +1,248 @@
+//! Publications of one room, encoded once for every wire format in use and shared by all who are sent them.
+//!
+//! What is appended goes into an [`Open`] chunk; sealed it is a [`Chunk`], from which each connection is given slices
+//! around what it passes over. Knows no member and no cursor.
+
+use bytes::{Bytes, BytesMut};
+
+use super::connection::Connection;
+use super::stream::Stream;
+use super::{ConnectionKey, Position, Publication, RoomKey};
+use crate::protocol::{Format, native, sse};
+
+/// Whom slices are gathered for.
+pub(super) struct Reader<'a> {
+    connection: ConnectionKey,
+    format: Format,
+    /// Of a stream, whose ids may be its own: with the room that is read.
+    stream: Option<(&'a mut Stream, RoomKey)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        connection: ConnectionKey,
+        format: Format,
+        stream: Option<&'a mut Stream>,
+        room: RoomKey,
+    ) -> Reader<'a> {
+        Reader { connection, format, stream: stream.map(|stream| (stream, room)) }
+    }
+
+    pub(super) fn of(key: ConnectionKey, room: RoomKey, connection: &'a mut Connection) -> Reader<'a> {
+        Reader::new(key, connection.format, connection.stream.as_deref_mut(), room)
+    }
+}
+
+/// A chunk that is still being written.
+#[derive(Default)]
+pub(super) struct Open {
+    publications: u32,
+    encoded: [OpenEncoding; Format::COUNT],
+    skips: Vec<Skip>,
+    /// For streams whose ids are their own.
+    places: Vec<Place>,
+}
+
+#[derive(Default)]
+struct OpenEncoding {
+    bytes: BytesMut,
+    ends: Vec<u32>,
+}
+
+/// Where a publication leads, and whether whoever is sent it is told.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    position: Position,
+    told: bool,
+}
+
+impl Open {
+    pub(super) fn is_empty(&self) -> bool {
+        self.publications == 0
+    }
+
+    /// Appends a publication in these formats, and returns how many bytes that were.
+    pub(super) fn append(
+        &mut self,
+        formats: [bool; Format::COUNT],
+        room: &str,
+        publication: &Publication,
+        (position, kept): (Position, bool),
+    ) -> usize {
+        let (event, payload) = (publication.event.as_deref(), &publication.payload);
+        let text = kept.then(|| position.text());
+        let told = text.as_deref();
+        self.encode(formats, Place { position, told: kept }, |format, out| match format {
+            Format::Native => native::encode_message(out, room, event, payload, told),
+            Format::Stream => sse::encode_message(out, event, payload, told),
+            Format::Part => sse::encode_part(out, room, event, payload),
+        })
+    }
+
+    /// Appends the word that publications are missing here.
+    pub(super) fn append_gap(
+        &mut self,
+        formats: [bool; Format::COUNT],
+        room: &str,
+        position: Position,
+    ) -> usize {
+        let text = position.text();
+        self.encode(formats, Place { position, told: true }, |format, out| match format {
+            Format::Native => native::encode_gap(out, room, &text),
+            Format::Stream => sse::encode_gap(out, sse::Framing::Chunked, room, &text, Some(&text)),
+            Format::Part => sse::encode_gap_part(out, room, &text),
+        })
+    }
+
+    fn encode(
+        &mut self,
+        formats: [bool; Format::COUNT],
+        place: Place,
+        encode: impl Fn(Format, &mut BytesMut),
+    ) -> usize {
+        self.publications += 1;
+        let mut size = 0;
+        for format in Format::ALL {
+            if formats[format as usize] {
+                let encoded = &mut self.encoded[format as usize];
+                let before = encoded.bytes.len();
+                encode(format, &mut encoded.bytes);
+                encoded.ends.push(encoded.bytes.len() as u32);
+                size += encoded.bytes.len() - before;
+            }
+        }
+        if formats[Format::Part as usize] {
+            self.places.push(place);
+        }
+        size
+    }
+
+    /// These connections pass over what was appended last.
+    pub(super) fn skip_last(&mut self, connections: &[ConnectionKey]) {
+        let number = self.publications - 1;
+        for &connection in connections {
+            // One sender's run of publications is one skip.
+            match self.skips.last_mut() {
+                Some(last) if last.connection == connection && last.until == number => last.until += 1,
+                _ => self.skips.push(Skip { connection, from: number, until: number + 1 }),
+            }
+        }
+    }
+
+    /// What was appended so far becomes a chunk; this one is empty again.
+    pub(super) fn seal(&mut self) -> Chunk {
+        self.skips.sort_unstable_by_key(|skip| (skip.connection, skip.from));
+        let encoded = std::mem::take(&mut self.encoded);
+        self.publications = 0;
+        Chunk {
+            size: encoded.iter().map(|encoding| encoding.bytes.len()).sum(),
+            encoded: encoded.map(|open| Encoding { bytes: open.bytes.freeze(), ends: open.ends.into() }),
+            skips: std::mem::take(&mut self.skips).into(),
+            places: std::mem::take(&mut self.places).into(),
+        }
+    }
+}
+
+/// Publications sealed together.
+pub(super) struct Chunk {
+    encoded: [Encoding; Format::COUNT],
+    /// By connection, then by place.
+    skips: Box<[Skip]>,
+    /// Of each publication, where there are streams whose ids are their own.
+    places: Box<[Place]>,
+    size: usize,
+}
+
+struct Encoding {
+    bytes: Bytes,
+    /// Where each publication ends.
+    ends: Box<[u32]>,
+}
+
+/// Publications `from..until` of a chunk, which one connection passes over.
+#[derive(Debug, Clone, Copy)]
+struct Skip {
+    connection: ConnectionKey,
+    from: u32,
+    until: u32,
+}
+
+impl Encoding {
+    /// Where a publication begins.
+    fn start(&self, number: u32) -> usize {
+        if number == 0 { 0 } else { self.ends[number as usize - 1] as usize }
+    }
+}
+
+impl Chunk {
+    /// Bytes over all formats.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Runs of connections that pass over something.
+    #[cfg(test)]
+    pub(super) fn skip_count(&self) -> usize {
+        self.skips.len()
+    }
+
+    /// Gathers what `who` is to be sent of it, from the publication with this number on.
+    pub(super) fn gather_from(&self, number: u32, who: &mut Reader<'_>, slices: &mut Vec<Bytes>) {
+        let first = self.skips.partition_point(|skip| skip.connection < who.connection);
+        let skips = self.skips[first..].iter().take_while(|skip| skip.connection == who.connection);
+        match (who.format, &mut who.stream) {
+            (Format::Part, Some((stream, room))) => self.gather_parts(number, skips, (stream, *room), slices),
+            (format, _) => self.encoded[format as usize].gather_shared(number, skips, slices),
+        }
+    }
+
+    /// Around every publication stands what is this stream's own: the frame and the id.
+    fn gather_parts<'a>(
+        &self,
+        number: u32,
+        skips: impl Iterator<Item = &'a Skip>,
+        (stream, room): (&mut Stream, RoomKey),
+        slices: &mut Vec<Bytes>,
+    ) {
+        let encoding = &self.encoded[Format::Part as usize];
+        let mut skips = skips.peekable();
+        let mut own = BytesMut::new();
+        for number in number..encoding.ends.len() as u32 {
+            let place = self.places[number as usize];
+            stream.set(room, place.position);
+            while skips.next_if(|skip| skip.until <= number).is_some() {}
+            if skips.peek().is_some_and(|skip| skip.from <= number) {
+                continue;
+            }
+            let (start, end) = (encoding.start(number), encoding.start(number + 1));
+            let token = place.told.then(|| stream.token());
+            sse::encode_part_head(&mut own, stream.framing, end - start, token.as_deref());
+            if !own.is_empty() {
+                slices.push(own.split().freeze());
+            }
+            slices.push(encoding.bytes.slice(start..end));
+            sse::encode_part_tail(&mut own, stream.framing, token.as_deref());
+        }
+        if !own.is_empty() {
+            slices.push(own.freeze());
+        }
+    }
+}
+
+impl Encoding {
+    fn gather_shared<'a>(&self, number: u32, skips: impl Iterator<Item = &'a Skip>, slices: &mut Vec<Bytes>) {
+        let begin = self.start(number);
+        let mut from = begin;
+        for skip in skips.filter(|skip| skip.until > number) {
+            if self.start(skip.from) > from {
+                slices.push(self.bytes.slice(from..self.start(skip.from)));
+            }
+            from = self.start(skip.until);
+        }
+        if from == 0 && !self.bytes.is_empty() {
+            slices.push(self.bytes.clone());
+        } else if from < self.bytes.len() {
+            slices.push(self.bytes.slice(from..));
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What homes keep when everybody has it: how long, how much, and what goes first.
+//!
+//! A room's history lies in its home's log. Here is when it goes: what is too old, in small portions as time passes;
+//! what expires soonest, when all histories together are too much; and rooms that nobody wants any more, whose
+//! entry stays for a while so that who comes back finds the epoch that it knew. Time is an argument.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use super::home::HomeKey;
+use super::message::{Position, Since};
+use super::{Hub, Publication};
+
+/// How much of a room is kept at its home.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Publications at most; 0 is no history.
+    pub publications: u32,
+    /// Milliseconds after which a publication is dropped, and the entry of a room without members.
+    pub ttl_ms: u64,
+}
+
+impl Keep {
+    /// No history.
+    pub const NONE: Keep = Keep { publications: 0, ttl_ms: 0 };
+
+    pub(super) fn is_any(self) -> bool {
+        self.publications > 0
+    }
+}
+
+/// What a room's rule says is kept of it, by the room's name.
+pub type Keeper = Box<dyn Fn(&str) -> Keep>;
+
+/// The homes that something has to be dropped from.
+#[derive(Default)]
+pub(super) struct Shelf {
+    /// Homes that hold something, once each, by a time before which nothing there is too old.
+    expiring: BinaryHeap<Reverse<(u64, HomeKey)>>,
+    /// Homes that nobody wants, by the time at which they close.
+    lingering: BTreeSet<(u64, HomeKey)>,
+}
+
+/// A room's history, read for the application.
+#[derive(Debug)]
+pub struct Read {
+    /// Where the room stands; `None` if nobody has used it yet.
+    pub position: Option<Position>,
+    /// Whether everything since the place asked for is held, if one was.
+    pub recovered: Option<bool>,
+    /// The oldest of what was asked for, each with the place behind it.
+    pub publications: Vec<(Position, Arc<Publication>)>,
+}
+
+impl Hub {
+    /// Other rules hold from now on: what they keep of the rooms that are there is looked up anew.
+    pub fn set_keeper(&mut self, keeper: Keeper) {
+        self.keeper = keeper;
+        let keys: Vec<HomeKey> = self.homes.keys().collect();
+        for key in keys {
+            let keep = (self.keeper)(&self.homes[key].name);
+            if keep != self.homes[key].keep {
+                self.change_keep(key, keep);
+            }
+        }
+    }
+
+    fn change_keep(&mut self, key: HomeKey, keep: Keep) {
+        self.unlinger(key);
+        let home = &mut self.homes[key];
+        let was = std::mem::replace(&mut home.keep, Keep::NONE);
+        self.census.history_bytes -= if was.is_any() { home.held_bytes() } else { 0 };
+        self.census.history_bytes += if keep.is_any() { home.held_bytes() } else { 0 };
+        home.set_keep(keep);
+        if let Some(room) = home.local {
+            self.rooms[room].kept = keep.is_any();
+        }
+        self.with_home(key, |home, mut freed| home.release(|origin, credit| freed.give(origin, credit)));
+        self.queue_home(key);
+        self.shelve(key);
+        self.close_home_if_unwanted(key);
+    }
+
+    /// It is so late now, in milliseconds since whenever: drops some of what is too old. To be called a few times a
+    /// second; what is late by then goes at a later call, and is not handed out any more.
+    pub fn pass_time(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        for _ in 0..EXPIRED_A_CALL {
+            let Some(&Reverse((due_ms, key))) = self.shelf.expiring.peek() else { break };
+            if due_ms > self.now_ms {
+                break;
+            }
+            self.shelf.expiring.pop();
+            if self.homes.contains_key(key) {
+                self.homes[key].shelved = false;
+                self.with_home(key, |home, _| home.expire(now_ms));
+                self.shelve(key);
+            }
+        }
+        for _ in 0..EXPIRED_A_CALL {
+            match self.shelf.lingering.first() {
+                Some(&(due_ms, _)) if due_ms <= self.now_ms => _ = self.close_lingering(),
+                _ => break,
+            }
+        }
+    }
+
+    /// Enters a home that holds something for the time at which that is too old.
+    pub(super) fn shelve(&mut self, key: HomeKey) {
+        if self.shelf.expiring.len() > 2 * self.homes.len() + STALE_MAX {
+            let homes = &self.homes;
+            self.shelf.expiring.retain(|Reverse((_, key))| homes.contains_key(*key));
+        }
+        let Some(home) = self.homes.get_mut(key) else { return };
+        if !home.shelved
+            && home.keep.is_any()
+            && let Some(oldest_ms) = home.oldest_ms()
+        {
+            home.shelved = true;
+            self.shelf.expiring.push(Reverse((oldest_ms + home.keep.ttl_ms, key)));
+        }
+    }
+
+    /// All histories together hold too much: what expires soonest goes.
+    pub(super) fn evict(&mut self) {
+        while self.census.history_bytes > self.limits.history_bytes
+            && let Some(Reverse((due_ms, key))) = self.shelf.expiring.pop()
+        {
+            let Some(home) = self.homes.get_mut(key) else { continue };
+            home.shelved = false;
+            // The time it was entered for may lie before that of what is the oldest now.
+            if home.oldest_ms().is_some_and(|oldest_ms| oldest_ms + home.keep.ttl_ms <= due_ms) {
+                self.counts.history_evicted += 1;
+                self.with_home(key, |home, _| home.evict());
+            }
+            self.shelve(key);
+        }
+    }
+
+    /// Nobody wants the room any more: with history it stays for a while.
+    pub(super) fn linger(&mut self, key: HomeKey) {
+        self.homes[key].touched_ms = self.now_ms;
+        self.shelf.lingering.insert((self.homes[key].closes_ms(), key));
+    }
+
+    /// Somebody wants the room, or its time is about to change.
+    pub(super) fn unlinger(&mut self, key: HomeKey) {
+        self.shelf.lingering.remove(&(self.homes[key].closes_ms(), key));
+    }
+
+    /// Closes the room that would close soonest of those that nobody wants. False if there is none.
+    pub(super) fn close_lingering(&mut self) -> bool {
+        let Some((_, key)) = self.shelf.lingering.pop_first() else { return false };
+        self.remove_home(key);
+        true
+    }
+
+    /// What is held of a room whose home is here, from `since` on, the oldest `limit`; `None` if its rule keeps
+    /// nothing.
+    pub fn history(&mut self, room: &str, since: Option<Since>, limit: usize) -> Option<Read> {
+        let now_ms = self.now_ms;
+        let Some(key) = self.homes_by_name.get(room).copied() else {
+            let none = Read { position: None, recovered: since.map(|_| false), publications: Vec::new() };
+            return (self.keeper)(room).is_any().then_some(none);
+        };
+        if !self.homes[key].keep.is_any() {
+            return None;
+        }
+        self.with_home(key, |home, _| home.expire(now_ms));
+        let home = &self.homes[key];
+        let from = home.held_since(since.unwrap_or(Since::Earliest));
+        let past = home.past(from.unwrap_or(0));
+        let first = past.first();
+        let place = |index: usize| Position { offset: first + index as u64 + 1, ..past.position };
+        let publications = past.publications.iter().take(limit).enumerate();
+        Some(Read {
+            position: Some(past.position),
+            recovered: since.map(|_| from.is_some()),
+            publications: publications
+                .map(|(index, publication)| (place(index), publication.clone()))
+                .collect(),
+        })
+    }
+
+    /// Where a room with history stands whose home is here.
+    pub fn position_of(&self, room: &str) -> Option<Position> {
+        let home = &self.homes[*self.homes_by_name.get(room)?];
+        home.keep.is_any().then(|| home.head())
+    }
+}
+
+/// Homes that one call of [`Hub::pass_time`] looks at of each kind.
+const EXPIRED_A_CALL: usize = 1024;
+/// Homes that are gone may stand in the heap, as many as there are homes and so many more.
+const STALE_MAX: usize = 64;
