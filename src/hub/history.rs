@@ -114,32 +114,40 @@ impl Hub {
         }
         let Some(home) = self.homes.get_mut(key) else { return };
         if !home.shelved
-            && home.keep.is_any()
-            && let Some(oldest_ms) = home.oldest_ms()
+            && let Some(due_ms) = home.due_ms()
         {
             home.shelved = true;
-            self.shelf.expiring.push(Reverse((oldest_ms + home.keep.ttl_ms, key)));
+            // What is late, and some shard has yet to be pushed, is looked at again a little later.
+            let due_ms = if due_ms <= self.now_ms { self.now_ms + LATE_MS } else { due_ms };
+            self.shelf.expiring.push(Reverse((due_ms, key)));
         }
     }
 
-    /// All histories together hold too much: what expires soonest goes.
+    /// All histories together hold too much: what expires soonest goes. What some shard has yet to be pushed stays.
     pub(super) fn evict(&mut self) {
+        let mut staying = Vec::new();
         while self.census.history_bytes > self.limits.history_bytes
             && let Some(Reverse((due_ms, key))) = self.shelf.expiring.pop()
         {
             let Some(home) = self.homes.get_mut(key) else { continue };
             home.shelved = false;
             // The time it was entered for may lie before that of what is the oldest now.
-            if home.oldest_ms().is_some_and(|oldest_ms| oldest_ms + home.keep.ttl_ms <= due_ms) {
+            if home.due_ms().is_some_and(|now_due_ms| now_due_ms > due_ms) {
+                self.shelve(key);
+            } else if self.with_home(key, |home, _| home.evict()) {
                 self.counts.history_evicted += 1;
-                self.with_home(key, |home, _| home.evict());
+                self.shelve(key);
+            } else {
+                staying.push(key);
             }
-            self.shelve(key);
         }
+        staying.into_iter().for_each(|key| self.shelve(key));
     }
 
     /// Nobody wants the room any more: with history it stays for a while.
     pub(super) fn linger(&mut self, key: HomeKey) {
+        // It may be said twice that nobody wants it.
+        self.unlinger(key);
         self.homes[key].touched_ms = self.now_ms;
         self.shelf.lingering.insert((self.homes[key].closes_ms(), key));
     }
@@ -192,5 +200,7 @@ impl Hub {
 
 /// Homes that one call of [`Hub::pass_time`] looks at of each kind.
 const EXPIRED_A_CALL: usize = 1024;
+/// Milliseconds until what could not be dropped is looked at again.
+const LATE_MS: u64 = 1000;
 /// Homes that are gone may stand in the heap, as many as there are homes and so many more.
 const STALE_MAX: usize = 64;

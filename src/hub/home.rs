@@ -250,22 +250,29 @@ impl Home {
 
     /// Drops what is too old.
     pub(super) fn expire(&mut self, now_ms: u64) {
-        while self.oldest_ms().is_some_and(|oldest| oldest + self.keep.ttl_ms <= now_ms) {
+        while self.has_history() && self.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             self.drop_front();
         }
     }
 
-    /// Drops the oldest of its history, if it has any, to make place.
-    pub(super) fn evict(&mut self) {
-        if self.oldest_ms().is_some() {
+    /// Drops the oldest of its history to make place. False if it has none.
+    pub(super) fn evict(&mut self) -> bool {
+        let has_history = self.has_history();
+        if has_history {
             self.drop_front();
         }
+        has_history
     }
 
-    /// When the oldest publication was accepted that is here as history alone.
-    pub(super) fn oldest_ms(&self) -> Option<u64> {
-        let kept = self.first_offset() < self.unreleased;
-        self.log.front().filter(|_| kept).map(|entry| entry.accepted_ms)
+    /// Whether something is here as history alone.
+    pub(super) fn has_history(&self) -> bool {
+        self.first_offset() < self.unreleased
+    }
+
+    /// When the oldest of its history, or of what becomes that, is too old.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        let front = self.log.front().filter(|_| self.keep.is_any());
+        front.map(|entry| entry.accepted_ms + self.keep.ttl_ms)
     }
 
     /// What was published from `from` on, as far as it is held.

@@ -189,6 +189,8 @@ impl Hub {
             self.ask(to, lanes);
             self.release(to, lanes);
         }
+        // What has been released to all is history, and may be too much.
+        self.evict();
         // Only now, since releasing to one shard frees the credit of another.
         for to in others {
             self.answer(to, lanes);

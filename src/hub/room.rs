@@ -217,10 +217,11 @@ impl Hub {
     fn detach(&mut self, key: ConnectionKey, membership: Membership, unsent: Unsent) {
         self.census.members -= 1;
         let room = membership.room;
-        match membership.index {
-            Some(index) => self.detach_member(key, room, index as usize, unsent),
-            None => self.detach_waiting(key, room),
+        if let Some(index) = membership.index {
+            self.detach_member(key, room, index as usize, unsent);
         }
+        // Who asked twice may be a member and wait.
+        self.detach_waiting(key, room);
         let entry = &self.rooms[room];
         if entry.members.is_empty() && entry.waiting.is_empty() {
             self.close_room(room);

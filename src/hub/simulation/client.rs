@@ -1,7 +1,8 @@
 //! One member: it reads what it is sent, frame by frame, and holds each against the ledger.
 //!
 //! It believes the wire alone. That a room's publications come only between a join's ack and a leave's,
-//! in one order, once, and whole unless it is told of a gap, is checked here and nowhere else.
+//! in one order, once, and whole unless it is told of a gap, is checked here and nowhere else. Who comes back
+//! takes along what it had seen of its rooms: told that it is sent all it missed, it goes on from there.
 
 use std::collections::HashMap;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use super::ledger::Ledger;
 use super::world::Command;
-use crate::hub::{ConnectionKey, Hub};
+use crate::hub::{ConnectionKey, Hub, Position, Since};
 
 /// A connection as its peer sees it.
 pub(super) struct Client {
@@ -25,6 +26,9 @@ pub(super) struct Client {
     pub(super) fence: Option<(u64, HashMap<String, usize>)>,
     pub(super) gone: bool,
     pub(super) delivered: u64,
+    /// Rooms in which it went on from where it had been, and in which it could not.
+    pub(super) recovered: u64,
+    pub(super) unrecovered: u64,
     /// Its goodbye came, and behind its fence.
     pub(super) fenced: bool,
     flight: Vec<Bytes>,
@@ -36,20 +40,31 @@ pub(super) struct Client {
 
 /// What a client waits to have acknowledged.
 pub(super) enum Asked {
-    Join(String),
+    /// With what it had seen of the room, if it came back.
+    Join(String, Option<View>),
     /// With what the room's home had accepted, if it is on the same shard: that much must come first.
     Leave(String, usize),
     Publish,
 }
 
 /// What a client has seen of a room that it has joined.
-struct View {
+#[derive(Clone)]
+pub(super) struct View {
     /// All that stands in the order from here on has to come.
     next: usize,
     /// Something has come: nothing from before it may.
     begun: bool,
     /// It was told that publications are missing, and nothing since.
     gap: bool,
+    /// Where it stands, in a room with history.
+    position: Option<Position>,
+}
+
+impl View {
+    /// With what it asks for what it missed.
+    pub(super) fn since(&self) -> Option<Since> {
+        self.position.map(Since::After)
+    }
 }
 
 impl Client {
@@ -63,6 +78,8 @@ impl Client {
             fence: None,
             gone: false,
             delivered: 0,
+            recovered: 0,
+            unrecovered: 0,
             fenced: false,
             flight: Vec::new(),
             writing: false,
@@ -80,6 +97,11 @@ impl Client {
     /// How many of its requests it has not seen acknowledged.
     pub(super) fn unacknowledged(&self) -> usize {
         self.asked.len()
+    }
+
+    /// What it has seen, for when it comes back.
+    pub(super) fn take_views(&mut self) -> HashMap<String, View> {
+        std::mem::take(&mut self.views)
     }
 
     /// Whether it may still ask for something.
@@ -127,9 +149,12 @@ impl Client {
             }
             let value: Value = serde_json::from_slice(payload).expect("frames are whole");
             match value["type"].as_str() {
-                Some("ack") => self.on_ack(value["id"].as_u64().expect("the id as sent"), ledger),
+                Some("ack") => self.on_ack(&value, ledger),
                 Some("error") => self.on_refusal(&value),
-                Some("gap") => self.view(&value).gap = true,
+                Some("gap") => {
+                    self.view(&value).gap = true;
+                    self.view(&value).position = position_of(&value);
+                }
                 Some("message") => self.on_publication(&value, ledger),
                 other => panic!("what is a {other:?}?"),
             }
@@ -141,11 +166,24 @@ impl Client {
         view.expect("only members are told of a room")
     }
 
-    fn on_ack(&mut self, id: u64, ledger: &Ledger) {
+    fn on_ack(&mut self, value: &Value, ledger: &Ledger) {
+        let id = value["id"].as_u64().expect("the id as sent");
         match self.asked.remove(&id).expect("every request is acknowledged once") {
-            Asked::Join(room) => {
-                let next = ledger.accepted(&room);
-                self.views.entry(room).or_insert(View { next, begun: false, gap: false });
+            Asked::Join(room, before) => {
+                let position = position_of(value);
+                let view = match value["recovered"].as_bool() {
+                    Some(true) => {
+                        self.recovered += 1;
+                        let view = before.expect("only who was there before can go on");
+                        assert_eq!(view.position, position, "it goes on from where it was");
+                        view
+                    }
+                    told => {
+                        self.unrecovered += u64::from(told.is_some());
+                        View { next: ledger.accepted(&room), begun: false, gap: false, position }
+                    }
+                };
+                self.views.entry(room).or_insert(view);
             }
             Asked::Leave(room, until) => {
                 if let Some(view) = self.views.remove(&room) {
@@ -160,7 +198,7 @@ impl Client {
     fn on_refusal(&mut self, value: &Value) {
         assert_eq!(value["code"], "too_many_rooms");
         match self.asked.remove(&value["id"].as_u64().expect("the id as sent")) {
-            Some(Asked::Join(room)) => {
+            Some(Asked::Join(room, _)) => {
                 assert!(!self.views.contains_key(&room), "a member of {room} was refused it");
             }
             _ => panic!("only a join opens a room"),
@@ -176,7 +214,7 @@ impl Client {
         let view = self.views.get(room).expect("only members get a room's publications");
         assert!(!view.begun || index >= view.next, "{id} came twice or out of order");
         self.check_view(view, room, index, ledger);
-        *self.view(value) = View { next: index + 1, begun: true, gap: false };
+        *self.view(value) = View { next: index + 1, begun: true, gap: false, position: position_of(value) };
     }
 
     /// All up to `until` has come, or the client knows that something is missing.
@@ -209,6 +247,10 @@ impl Client {
             self.check_view(view, room, ledger.accepted(room), ledger);
         }
     }
+}
+
+fn position_of(value: &Value) -> Option<Position> {
+    value["position"].as_str().map(|text| Position::parse(text).expect("a position"))
 }
 
 fn room_of(value: &Value) -> &str {

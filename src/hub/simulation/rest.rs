@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use super::world::World;
+use crate::hub::home::Home;
 use crate::hub::{CREDIT_BYTES, Census};
 
 impl World {
@@ -14,7 +15,11 @@ impl World {
             // What one turn brings may come on top of the lag before that is noticed; what one brought to an idle
             // connection may be in flight and more than the lag.
             let turn_bytes = self.paces[client.shard].most as usize * FRAME_BYTES_MAX;
-            let most = self.lag_bytes + 2 * turn_bytes + client.unacknowledged() * ACK_BYTES_MAX;
+            // A replay is at most half of the lag, and comes before that.
+            let most = self.lag_bytes
+                + self.lag_bytes / 2
+                + 2 * turn_bytes
+                + client.unacknowledged() * ACK_BYTES_MAX;
             assert!(connection.leaving || connection.unsent_bytes() <= most, "a connection holds too much");
         }
         let homes: usize = self.hubs.iter().map(|hub| hub.census().homes).sum();
@@ -22,6 +27,13 @@ impl World {
         for (from, lanes) in self.lanes.iter().enumerate() {
             assert!(lanes[from].is_empty(), "a shard needs no lane to itself");
         }
+    }
+
+    /// Behind a push: of too much history nothing is left but what some shard has yet to be pushed.
+    pub(super) fn check_history(&self, shard: usize) {
+        let hub = &self.hubs[shard];
+        let too_much = hub.census().history_bytes > self.history_bytes;
+        assert!(!too_much || !hub.homes.values().any(Home::has_history), "a history was not dropped");
     }
 
     /// Everybody reads, every shard takes turns, until nothing moves; then everybody goes.
@@ -62,6 +74,10 @@ impl World {
             for shard in 0..self.hubs.len() {
                 self.turn(shard);
             }
+        }
+        for shard in 0..self.hubs.len() {
+            // Beyond the longest time that a history is kept.
+            self.hubs[shard].pass_time(u64::MAX / 2);
         }
         for hub in &self.hubs {
             assert_eq!(hub.census(), Census::default(), "something is left over");

@@ -2,15 +2,15 @@
 //!
 //! Drives each hub as a shard would, and tells the ledger what a home takes. Judges nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Dice;
-use super::client::{Asked, Client};
+use super::client::{Asked, Client, View};
 use super::ledger::{Excluded, Ledger};
 use crate::hub::{
-    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Join, Lanes, Limits, Message, Options, Publication,
-    Refusal, ShardId, Step, Wire,
+    CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Join, Keep, Lanes, Limits, Message, Options,
+    Publication, Refusal, ShardId, Step, Wire,
 };
 use crate::protocol::native::{Request, RequestId};
 use crate::protocol::websocket::CloseCode;
@@ -27,7 +27,14 @@ pub(in crate::hub) struct World {
     pub(super) rooms_max: usize,
     /// Of each hub.
     pub(super) paces: Vec<Pace>,
+    /// What all histories of a hub may cost.
+    pub(super) history_bytes: u64,
     dice: Dice,
+    /// For what was added later, so that `dice` throws what it threw before.
+    fate: Dice,
+    /// What those who are gone had seen, by their users.
+    away: Vec<(String, HashMap<String, View>)>,
+    now_ms: u64,
     lane_len_max: usize,
     next_id: u64,
 }
@@ -49,7 +56,7 @@ impl Pace {
 
 /// What a client asks of its hub.
 pub(super) enum Command {
-    Join(String),
+    Join(String, Option<View>),
     Leave(String),
     Publish(String, Arc<Publication>, u64),
 }
@@ -90,13 +97,19 @@ impl World {
         let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
         let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
         let options = |shard| Options { shard: ShardId(shard), shards, name_seed: seed, epoch_seed: seed };
-        let limits =
-            Limits { lag_bytes, rooms_per_connection: ROOMS, history_bytes: 1 << 20, connections: 16 };
+        let history_bytes = if seed / 64 % 4 == 0 { 2000 } else { 1 << 20 };
+        let limits = Limits { lag_bytes, rooms_per_connection: ROOMS, history_bytes, connections: 16 };
         let mut hubs: Vec<Hub> = (0..shards).map(|shard| Hub::new(options(shard), limits)).collect();
         // Little credit, so that it runs out.
         let publications = [1, 4, CREDIT_PUBLICATIONS][dice.below(3)];
         for peer in hubs.iter_mut().flat_map(|hub| &mut hub.peers) {
             peer.credit.publications = publications;
+        }
+        let fate = Dice { script: Vec::new(), seed: spread(!seed) };
+        if seed / 8 % 2 == 1 {
+            for hub in &mut hubs {
+                hub.set_keeper(Box::new(move |room| keep_of(room, seed)));
+            }
         }
         let lanes = (0..shards).map(|_| (0..shards).map(|_| VecDeque::new()).collect()).collect();
         World {
@@ -109,7 +122,11 @@ impl World {
             // before, it throws still.
             rooms_max: if seed % 4 == 3 { 1 + (seed / 4) as usize % (ROOMS - 1) } else { ROOMS },
             paces: vec![Pace::default(); shards.into()],
+            history_bytes,
             dice,
+            fate,
+            away: Vec::new(),
+            now_ms: 0,
             lane_len_max,
             next_id: 0,
         }
@@ -137,7 +154,7 @@ impl World {
             0 => self.connect(),
             1 if self.dice.below(4) == 0 => self.disconnect(),
             1 => self.raise_fence(),
-            2..=4 => self.act(Command::Join),
+            2..=4 => self.act(|room| Command::Join(room, None)),
             5 => self.act(Command::Leave),
             6..=10 => self.publish(),
             11 => {
@@ -157,6 +174,7 @@ impl World {
                 self.turn(shard);
             }
         }
+        self.now_ms += self.fate.below(20) as u64;
         for (pace, hub) in self.paces.iter_mut().zip(&self.hubs) {
             pace.note(hub);
         }
@@ -175,8 +193,19 @@ impl World {
         }
         let shard = self.dice.below(self.hubs.len());
         let user = self.any_user();
+        let came_back = !self.away.is_empty() && self.fate.below(3) > 0;
+        let (user, seen) = match came_back {
+            true => self.away.swap_remove(self.fate.below(self.away.len())),
+            false => (user, HashMap::new()),
+        };
         let key = self.hubs[shard].connect(user.as_str().into(), Wire::Native);
         self.clients.push(Client::new(shard, key, user));
+        // In an order that does not depend on the process.
+        let mut seen: Vec<_> = seen.into_iter().collect();
+        seen.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (room, view) in seen {
+            self.command(self.clients.len() - 1, Command::Join(room, Some(view)));
+        }
     }
 
     fn any_user(&mut self) -> String {
@@ -197,6 +226,10 @@ impl World {
         let client = &mut self.clients[client];
         self.hubs[client.shard].disconnect(client.key);
         client.gone = true;
+        let seen = client.take_views();
+        if !seen.is_empty() && self.away.len() < CLIENTS {
+            self.away.push((client.user.clone(), seen));
+        }
     }
 
     /// The first half of a goodbye.
@@ -263,11 +296,14 @@ impl World {
         self.share_rooms(shard);
         let hub = &mut self.hubs[shard];
         let (step, asked) = match &command {
-            Command::Join(room) => match hub.join(key, room, Join { request: Some(&request), since: None }) {
-                Ok(step) => (step, Asked::Join(room.clone())),
-                Err(Refusal::NodeFull) => return,
-                Err(refusal) => panic!("join refused: {refusal}"),
-            },
+            Command::Join(room, view) => {
+                let since = view.as_ref().and_then(View::since);
+                match hub.join(key, room, Join { request: Some(&request), since }) {
+                    Ok(step) => (step, Asked::Join(room.clone(), view.clone())),
+                    Err(Refusal::NodeFull) => return,
+                    Err(refusal) => panic!("join refused: {refusal}"),
+                }
+            }
             Command::Leave(room) => match hub.leave(key, room, Some(&request)) {
                 Ok(()) => {
                     let local = hub.home_of(room) == hub.shard();
@@ -300,6 +336,7 @@ impl World {
     /// One shard's turn, as its flusher would take it.
     pub(super) fn turn(&mut self, shard: usize) {
         self.share_rooms(shard);
+        self.hubs[shard].pass_time(self.now_ms);
         for from in 0..self.hubs.len() {
             for _ in 0..self.dice.below(self.lane_len_max + 1) {
                 let Some(message) = self.lanes[from][shard].pop_front() else { break };
@@ -310,6 +347,7 @@ impl World {
         let len_max = self.lane_len_max;
         let (lanes, dice) = (&mut self.lanes[shard], &mut self.dice);
         self.hubs[shard].push(&mut Outgoing { lanes, len_max, dice });
+        self.check_history(shard);
         self.hubs[shard].end_turn();
         self.paces[shard].at_last_turn = self.paces[shard].note(&self.hubs[shard]);
         while self.hubs[shard].poll_too_slow().is_some() {}
@@ -343,6 +381,16 @@ impl World {
         if one.is_closed() {
             self.remove(client);
         }
+    }
+}
+
+/// Half of the rooms have a history, in some worlds a short one.
+fn keep_of(room: &str, seed: u64) -> Keep {
+    match (room, seed / 16 % 4) {
+        ("room0" | "room1", 0) => Keep { publications: 3, ttl_ms: 3_600_000 },
+        ("room0" | "room1", 1) => Keep { publications: 1000, ttl_ms: 500 },
+        ("room0" | "room1", _) => Keep { publications: 1000, ttl_ms: 3_600_000 },
+        _ => Keep::NONE,
     }
 }
 
