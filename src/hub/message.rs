@@ -123,8 +123,10 @@ impl Since {
     /// Reads the token of a stream that asked for so many rooms: their places in the order of the request, parted by
     /// commas, nothing for a room that had none. What cannot be read is [`Since::Lost`].
     pub fn of_token(token: &str, rooms: usize) -> Vec<Option<Since>> {
-        if token == "earliest" {
-            return vec![Some(Since::Earliest); rooms];
+        match token {
+            "" => return vec![None; rooms],
+            "earliest" => return vec![Some(Since::Earliest); rooms],
+            _ => (),
         }
         let of = |part: &str| (!part.is_empty()).then(|| Since::parse(part).unwrap_or(Since::Lost));
         let parts: Vec<_> = token.split(',').map(of).collect();
@@ -318,6 +320,6 @@ mod tests {
         assert_eq!(Since::of_token("earliest", 2), [Some(Since::Earliest); 2]);
         assert_eq!(Since::of_token("0000000a-1", 2), [Some(Since::Lost); 2]);
         assert_eq!(Since::of_token("0000000a-1,x", 2), [at("0000000a-1"), Some(Since::Lost)]);
-        assert_eq!(Since::of_token("", 1), [None]);
+        assert_eq!(Since::of_token("", 2), [None; 2]);
     }
 }

@@ -40,9 +40,11 @@ impl Room {
     fn judge(&self, since: Option<Since>, here: Position) -> Verdict {
         match since {
             None => Verdict::Here(None),
-            Some(Since::After(position)) if position == here => Verdict::Here(Some(true)),
+            Some(Since::After(position)) if self.kept && position == here => Verdict::Here(Some(true)),
             Some(Since::Earliest) if self.kept => Verdict::Ask,
-            Some(Since::After(position)) if self.kept && position.epoch == here.epoch => Verdict::Ask,
+            // Without a history a place is one that was told some time ago: only if the home too has nothing behind
+            // it has nothing been missed, nor will be sent again.
+            Some(Since::After(position)) if position.epoch == here.epoch => Verdict::Ask,
             Some(_) => Verdict::Here(Some(false)),
         }
     }
@@ -157,7 +159,9 @@ impl Hub {
             return self.acknowledge_if(waiting.connection, waiting.request.as_ref());
         }
         let first = past.first();
+        let kept = self.rooms[room].kept;
         let held = waiting.since.and_then(|since| held_since(since, past.position, first));
+        let held = held.filter(|&from| kept || from == past.position.offset);
         let mut slices = Vec::new();
         let begin = held.map(|from| Position { offset: from, ..past.position });
         if let Some(begin) = begin {

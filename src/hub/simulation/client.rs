@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::ledger::Ledger;
+use super::stream::Listening;
 use super::world::Command;
 use crate::hub::{ConnectionKey, Hub, Position, Since};
 
@@ -31,6 +32,10 @@ pub(super) struct Client {
     pub(super) unrecovered: u64,
     /// Its goodbye came, and behind its fence.
     pub(super) fenced: bool,
+    /// Rooms that a stream has yet to ask for, the next one last.
+    pub(super) to_ask: Vec<(String, Option<View>)>,
+    /// What it reads by, if it is a stream.
+    pub(super) listening: Option<Listening>,
     flight: Vec<Bytes>,
     writing: bool,
     views: HashMap<String, View>,
@@ -81,6 +86,8 @@ impl Client {
             recovered: 0,
             unrecovered: 0,
             fenced: false,
+            to_ask: Vec::new(),
+            listening: None,
             flight: Vec::new(),
             writing: false,
             views: HashMap::new(),
@@ -99,9 +106,20 @@ impl Client {
         self.asked.len()
     }
 
+    /// A stream that goes on from what it had seen of its rooms.
+    pub(super) fn listen(&mut self, listening: Listening, views: HashMap<String, View>) {
+        (self.listening, self.views) = (Some(listening), views);
+    }
+
     /// What it has seen, for when it comes back.
     pub(super) fn take_views(&mut self) -> HashMap<String, View> {
-        std::mem::take(&mut self.views)
+        let mut views = std::mem::take(&mut self.views);
+        if let Some(listening) = &self.listening {
+            for (room, view) in &mut views {
+                view.position = listening.place(room);
+            }
+        }
+        views
     }
 
     /// Whether it may still ask for something.
@@ -138,6 +156,9 @@ impl Client {
 
     /// Reads what was written in one batch: whole frames only, and nothing behind a close.
     fn read(&mut self, bytes: &[u8], ledger: &Ledger) {
+        if self.listening.is_some() {
+            return self.read_stream(bytes, ledger);
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             assert!(!self.closed, "bytes behind a close frame");
@@ -148,16 +169,41 @@ impl Client {
                 continue;
             }
             let value: Value = serde_json::from_slice(payload).expect("frames are whole");
-            match value["type"].as_str() {
-                Some("ack") => self.on_ack(&value, ledger),
-                Some("error") => self.on_refusal(&value),
-                Some("gap") => {
-                    self.view(&value).gap = true;
-                    self.view(&value).position = position_of(&value);
-                }
-                Some("message") => self.on_publication(&value, ledger),
-                other => panic!("what is a {other:?}?"),
+            self.on_told(&value, ledger);
+        }
+    }
+
+    /// A stream is a member of a room once it has a place there.
+    fn read_stream(&mut self, bytes: &[u8], ledger: &Ledger) {
+        let Some(listening) = &mut self.listening else { return };
+        let told = listening.read(bytes);
+        for (room, at) in listening.places() {
+            if at.is_some() && !self.views.contains_key(&room) {
+                let view = View { next: ledger.accepted(&room), begun: false, gap: false, position: at };
+                self.views.insert(room, view);
             }
+        }
+        told.iter().for_each(|value| self.on_told(value, ledger));
+    }
+
+    fn on_told(&mut self, value: &Value, ledger: &Ledger) {
+        match value["type"].as_str() {
+            Some("ack") => self.on_ack(value, ledger),
+            Some("error") => self.on_refusal(value),
+            Some("gap") => {
+                // What a stream missed is lost, and what comes then need not be behind what it saw.
+                let next = ledger.accepted(room_of(value));
+                let streaming = self.listening.is_some();
+                let view = self.view(value);
+                view.gap = true;
+                view.position = position_of(value);
+                if streaming {
+                    (view.next, view.begun) = (next, false);
+                }
+            }
+            Some("message") => self.on_publication(value, ledger),
+            Some("close") => self.on_goodbye(value["code"].as_u64().expect("a code") as u16, ledger),
+            other => panic!("what is a {other:?}?"),
         }
     }
 
@@ -230,12 +276,17 @@ impl Client {
         match (code, self.fence.take()) {
             (1001, Some((_, accepted))) => {
                 self.fenced = true;
-                for (room, view) in &self.views {
+                let answered = |room: &&String| {
+                    self.listening.as_ref().is_none_or(|listening| listening.is_answered(room))
+                };
+                for (room, view) in self.views.iter().filter(|(room, _)| answered(room)) {
                     let until = accepted.get(room).copied().unwrap_or(0);
                     self.check_view(view, room, until, ledger);
                 }
             }
             (4008, _) => (),
+            // A stream whose room has no place.
+            (1013, _) if self.listening.is_some() => (),
             (code, _) => panic!("closed with {code}"),
         }
     }

@@ -5,13 +5,15 @@
 //! order in which homes accepted publications; at the end everything is delivered, everybody leaves, and
 //! nothing may be left over. Instead of a seed, a fuzzer's input may decide.
 //!
-//! `world` moves the hubs, `client` is a member that checks what it is sent, `ledger` is the truth it
+//! `world` moves the hubs, `client` is a member that checks what it is sent, `stream` what it reads if that is a
+//! stream of events, `ledger` is the truth it
 //! checks against, `rest` is the end, `tests` has the seeds. None of them may look into a hub to decide what a
 //! member is owed.
 
 mod client;
 mod ledger;
 mod rest;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod world;

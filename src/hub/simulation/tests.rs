@@ -7,7 +7,8 @@ const PINNED: &[u64] = &[
     // Closed for a lag that its write had ended meanwhile, it was idle, and never told.
     4050, // Who asked twice for a room that was refused was counted out of it twice.
     3,    // Who had asked twice and left after the first answer waited on, and with it the room.
-    234,
+    1643, // Without a history a stream's place is older than what it saw: on a shard that lagged it got that again.
+    2732,
 ];
 
 /// How many seeds are tried unless VESTIBULE_SIMULATION_SEEDS says otherwise when this is compiled.
@@ -31,7 +32,7 @@ fn promises_hold_for_every_seed() {
     println!("{} seeds: {seen:?}", PINNED.len() as u64 + seeds);
     // A simulation in which these never happen proves little.
     assert!(seen.rooms_refused > 0);
-    assert!(seen.recovered > 100 && seen.unrecovered > 100 && seen.evicted > 0);
+    assert!(seen.recovered > 100 && seen.unrecovered > 100 && seen.evicted > 0 && seen.streamed > 1000);
     assert!(
         seen.delivered > 10_000 && seen.gaps > 0 && seen.too_slow > 0 && seen.waited > 0 && seen.fenced > 0
     );
@@ -55,6 +56,7 @@ struct Seen {
     waited: u64,
     fenced: u64,
     rooms_refused: u64,
+    streamed: u64,
     recovered: u64,
     unrecovered: u64,
     evicted: u64,
@@ -64,6 +66,7 @@ impl Seen {
     fn add(&mut self, world: &World) {
         for client in &world.clients {
             self.delivered += client.delivered;
+            self.streamed += if client.listening.is_some() { client.delivered } else { 0 };
             self.recovered += client.recovered;
             self.unrecovered += client.unrecovered;
             self.fenced += u64::from(client.fenced);

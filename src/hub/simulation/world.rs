@@ -8,11 +8,13 @@ use std::sync::Arc;
 use super::Dice;
 use super::client::{Asked, Client, View};
 use super::ledger::{Excluded, Ledger};
+use super::stream::Listening;
 use crate::hub::{
     CREDIT_PUBLICATIONS, ConnectionId, Exclude, Hub, Join, Keep, Lanes, Limits, Message, Options,
     Publication, Refusal, ShardId, Step, Wire,
 };
 use crate::protocol::native::{Request, RequestId};
+use crate::protocol::sse::Framing;
 use crate::protocol::websocket::CloseCode;
 
 /// All there is.
@@ -35,6 +37,8 @@ pub(in crate::hub) struct World {
     /// What those who are gone had seen, by their users.
     away: Vec<(String, HashMap<String, View>)>,
     now_ms: u64,
+    /// Some clients are streams.
+    has_streams: bool,
     lane_len_max: usize,
     next_id: u64,
 }
@@ -97,7 +101,7 @@ impl World {
         let lane_len_max = [1, 2, 3, 8, 64][dice.below(5)];
         let lag_bytes = [1000, 4000, 1 << 20][dice.below(3)];
         let options = |shard| Options { shard: ShardId(shard), shards, name_seed: seed, epoch_seed: seed };
-        let history_bytes = if seed / 64 % 4 == 0 { 2000 } else { 1 << 20 };
+        let history_bytes = if (seed / 64).is_multiple_of(4) { 2000 } else { 1 << 20 };
         let limits = Limits { lag_bytes, rooms_per_connection: ROOMS, history_bytes, connections: 16 };
         let mut hubs: Vec<Hub> = (0..shards).map(|shard| Hub::new(options(shard), limits)).collect();
         // Little credit, so that it runs out.
@@ -127,6 +131,7 @@ impl World {
             fate,
             away: Vec::new(),
             now_ms: 0,
+            has_streams: seed / 8 % 4 == 1,
             lane_len_max,
             next_id: 0,
         }
@@ -198,13 +203,46 @@ impl World {
             true => self.away.swap_remove(self.fate.below(self.away.len())),
             false => (user, HashMap::new()),
         };
-        let key = self.hubs[shard].connect(user.as_str().into(), Wire::Native);
-        self.clients.push(Client::new(shard, key, user));
         // In an order that does not depend on the process.
         let mut seen: Vec<_> = seen.into_iter().collect();
         seen.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        if self.has_streams && self.fate.below(2) == 0 {
+            return self.connect_stream(shard, user, seen);
+        }
+        let key = self.hubs[shard].connect(user.as_str().into(), Wire::Native);
+        self.clients.push(Client::new(shard, key, user));
         for (room, view) in seen {
             self.command(self.clients.len() - 1, Command::Join(room, Some(view)));
+        }
+    }
+
+    /// A stream of what its user was in, or of a few rooms. What has to wait for a home does so in turn.
+    fn connect_stream(&mut self, shard: usize, user: String, seen: Vec<(String, View)>) {
+        let mut rooms: Vec<String> = seen.iter().map(|(room, _)| room.clone()).collect();
+        for _ in 0..=self.fate.below(2) {
+            let room = format!("room{}", self.fate.below(ROOMS));
+            if !rooms.contains(&room) {
+                rooms.push(room);
+            }
+        }
+        let framing = if self.fate.below(3) == 0 { Framing::Bare } else { Framing::Chunked };
+        let listening = Listening::new(framing, rooms.clone());
+        let key = self.hubs[shard].connect(user.as_str().into(), listening.wire());
+        let mut client = Client::new(shard, key, user);
+        let views: HashMap<_, _> = seen.into_iter().filter(|(_, view)| view.since().is_some()).collect();
+        client.to_ask =
+            rooms.into_iter().rev().map(|room| (room.clone(), views.get(&room).cloned())).collect();
+        client.listen(listening, views);
+        self.clients.push(client);
+        self.ask_next(self.clients.len() - 1);
+    }
+
+    /// A stream asks for its rooms, one after the other.
+    fn ask_next(&mut self, client: usize) {
+        while self.clients[client].blocked.is_none()
+            && let Some((room, view)) = self.clients[client].to_ask.pop()
+        {
+            self.command(client, Command::Join(room, view));
         }
     }
 
@@ -246,6 +284,7 @@ impl World {
         let room = self.any_room();
         if let Some(client) = self.pick()
             && self.clients[client].blocked.is_none()
+            && self.clients[client].listening.is_none()
         {
             self.command(client, make(room));
         }
@@ -256,7 +295,7 @@ impl World {
         let size = if self.dice.below(10) == 0 { 400 } else { 4 };
         let (other_user, other_room) = (self.any_user(), self.any_room());
         let Some(client) = self.pick() else { return };
-        if self.clients[client].blocked.is_some() {
+        if self.clients[client].blocked.is_some() || self.clients[client].listening.is_some() {
             return;
         }
         let Client { shard, key, .. } = self.clients[client];
@@ -293,18 +332,22 @@ impl World {
         }
         self.next_id += 1;
         let request = request_id(self.next_id);
+        let request = self.clients[client].listening.is_none().then_some(&request);
         self.share_rooms(shard);
         let hub = &mut self.hubs[shard];
         let (step, asked) = match &command {
             Command::Join(room, view) => {
                 let since = view.as_ref().and_then(View::since);
-                match hub.join(key, room, Join { request: Some(&request), since }) {
+                match hub.join(key, room, Join { request, since }) {
                     Ok(step) => (step, Asked::Join(room.clone(), view.clone())),
+                    Err(Refusal::NodeFull) if request.is_none() => {
+                        return hub.say_goodbye(key, CloseCode::TRY_AGAIN_LATER, "");
+                    }
                     Err(Refusal::NodeFull) => return,
                     Err(refusal) => panic!("join refused: {refusal}"),
                 }
             }
-            Command::Leave(room) => match hub.leave(key, room, Some(&request)) {
+            Command::Leave(room) => match hub.leave(key, room, request) {
                 Ok(()) => {
                     let local = hub.home_of(room) == hub.shard();
                     let accepted = if local { self.ledger.accepted(room) } else { 0 };
@@ -313,7 +356,7 @@ impl World {
                 Err(_) => return,
             },
             Command::Publish(room, publication, id) => {
-                let step = hub.publish(key, room, publication, Some(&request));
+                let step = hub.publish(key, room, publication, request);
                 if step == Step::Done && hub.home_of(room) == hub.shard() {
                     self.ledger.accept(room, *id);
                 }
@@ -321,6 +364,7 @@ impl World {
             }
         };
         match step {
+            Step::Done if request.is_none() => (),
             Step::Done => self.clients[client].ask(self.next_id, asked),
             Step::Wait(_) => self.clients[client].blocked = Some(command),
         }
@@ -361,6 +405,7 @@ impl World {
             if self.clients[client].shard == shard && !self.clients[client].gone {
                 if let Some(command) = self.clients[client].blocked.take() {
                     self.command(client, command);
+                    self.ask_next(client);
                 }
                 self.say_goodbye_if_fenced(client);
             }
@@ -371,7 +416,7 @@ impl World {
         let client = &self.clients[client];
         let hub = &mut self.hubs[client.shard];
         if client.fence.as_ref().is_some_and(|(fence, _)| hub.fence_passed() >= *fence) {
-            hub.say_goodbye(client.key, CloseCode::GOING_AWAY, "");
+            hub.say_goodbye(client.key, CloseCode::GOING_AWAY, "retry=1000");
         }
     }
 
