@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 
 use super::TokenError;
-use crate::protocol::http::elements;
+use crate::protocol::http::{elements, percent_decode};
 
 /// A token as a peer sent it, not judged yet. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -83,6 +83,7 @@ fn parameter(query: &str) -> Result<Option<Token<'_>>, TokenError> {
         None => (pair == PARAMETER).then_some(""),
     });
     let Some(value) = single(values)? else { return Ok(None) };
+    // A `+` stays one: it means a space in forms only, and a token holds neither.
     let token = percent_decode(value).ok_or(TokenError::Unreadable)?;
     readable(token).map(Some)
 }
@@ -117,31 +118,6 @@ fn single<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, TokenErro
 fn readable(token: Cow<'_, str>) -> Result<Token<'_>, TokenError> {
     let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     visible.then_some(Token { text: token, by_cookie: false }).ok_or(TokenError::Unreadable)
-}
-
-/// RFC 3986 section 2.1. A `+` stays one: it means a space in forms only, and a token holds neither.
-fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => (hex(bytes.next()?)? << 4) | hex(bytes.next()?)?,
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 const PARAMETER: &str = "token";

@@ -8,7 +8,7 @@ use crate::protocol::{Decoded, fuzz::cuts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use http::header;
+use http::{Version, header};
 
 /// A stream of requests, the first of whose heads is judged alike in every cut.
 pub fn head(input: &[u8]) {
@@ -69,8 +69,8 @@ struct Whole(Head);
 impl PartialEq for Whole {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (&self.0, &other.0);
-        (&a.method, &a.path, &a.query, &a.headers, a.body, a.keep_alive)
-            == (&b.method, &b.path, &b.query, &b.headers, b.body, b.keep_alive)
+        (&a.method, a.version, &a.path, &a.query, &a.headers, a.body, a.keep_alive)
+            == (&b.method, b.version, &b.path, &b.query, &b.headers, b.body, b.keep_alive)
     }
 }
 
@@ -103,7 +103,7 @@ fn check_head(head: &Whole, bytes: &[u8]) {
         Some(query) => format!("{}?{query}", head.path),
         None => head.path.clone(),
     };
-    assert_eq!(lines.next(), Some(&*format!("{} {target} HTTP/1.1", head.method)));
+    assert_eq!(lines.next(), Some(&*format!("{} {target} {:?}", head.method, head.version)));
     assert!(head.path.starts_with('/') && !target.contains(|c: char| !c.is_ascii_graphic() || c == '#'));
     // Each line is one field: nothing was folded, dropped or made up.
     assert_eq!(lines.clone().count(), head.headers.len());
@@ -124,6 +124,10 @@ fn check_head(head: &Whole, bytes: &[u8]) {
         Body::Length(_) => assert_eq!((lengths, codings), (1, 0)),
         Body::Chunked => assert!(lengths == 0 && codings > 0),
     }
+    assert!(
+        head.version == Version::HTTP_11
+            || head.version == Version::HTTP_10 && !head.keep_alive && codings == 0
+    );
 }
 
 /// The fields that a handshake must have.

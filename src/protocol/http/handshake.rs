@@ -9,7 +9,7 @@ use super::response::{Response, put_field};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, BytesMut};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use sha1::{Digest, Sha1};
 
 /// A handshake in due form, ready to be accepted.
@@ -53,6 +53,9 @@ impl Handshake {
 /// # Errors
 /// The first thing that is missing or wrong, see [`Refused`].
 pub fn check(head: &Head) -> Result<Handshake, Refused> {
+    if head.version != Version::HTTP_11 {
+        return Err(Refused::Http);
+    }
     if head.method != Method::GET {
         return Err(Refused::Method);
     }
@@ -81,6 +84,9 @@ pub fn check(head: &Head) -> Result<Handshake, Refused> {
 /// Why a request does not become a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// The request is not HTTP/1.1, which has no upgrades (RFC 6455, section 4.1).
+    #[error("a WebSocket needs HTTP/1.1")]
+    Http,
     /// The method is not GET.
     #[error("a WebSocket is asked for with GET")]
     Method,
@@ -105,6 +111,7 @@ impl Refused {
     /// The status of the response that is due.
     pub fn status(self) -> StatusCode {
         match self {
+            Self::Http => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Upgrade | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::Connection | Self::Body | Self::Key => StatusCode::BAD_REQUEST,
@@ -120,7 +127,7 @@ impl Refused {
             Self::Upgrade | Self::Version => response
                 .with(header::UPGRADE, HeaderValue::from_static("websocket"))
                 .with(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-            Self::Connection | Self::Body | Self::Key => response,
+            Self::Http | Self::Connection | Self::Body | Self::Key => response,
         }
     }
 }
@@ -189,6 +196,14 @@ mod tests {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nX-Request-Id: a-0-1\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn http_1_0_has_no_websockets() {
+        let fields = [UPGRADE, CONNECTION, KEY, VERSION];
+        assert!(verdict("GET /chat HTTP/1.1", &fields).is_ok());
+        assert_eq!(verdict("GET /chat HTTP/1.0", &fields), Err(Refused::Http));
+        assert_eq!(Refused::Http.status(), 505);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Request heads: found without looking at a byte twice, judged once they are whole.
 //!
 //! Owns the grammar of the request line and of the fields that frame a message. Reading is strict (RFC 9112):
-//! HTTP/1.1, CRLF, origin-form, one Host, one way to tell where the body ends. It must not read a body, route,
+//! HTTP/1.1 or 1.0, CRLF, origin-form, one Host, one way to tell where the body ends. It must not read a body, route,
 //! or wait.
 
 use super::fields::{body_of, check_expectation, check_host, has_token};
 use super::response::Response;
 use crate::protocol::Decoded;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 /// Finds the end of a head in a buffer that grows, and reads the head when it is there.
 ///
@@ -85,6 +85,8 @@ impl HeadDecoder {
 pub struct Head {
     /// Any token; nothing is known of its meaning here.
     pub method: Method,
+    /// 1.1 or 1.0; who speaks 1.0 knows no chunks.
+    pub version: Version,
     /// The target up to the first `?`: as it was sent, not decoded, beginning with a slash, visible ASCII.
     pub path: String,
     /// The target after the first `?`, if there is one.
@@ -126,8 +128,8 @@ pub enum HeadError {
     /// The first line is not a method, a target and a version with one space between them (RFC 9112, section 3).
     #[error("the request line is malformed")]
     RequestLine,
-    /// The version is not HTTP/1.1.
-    #[error("only HTTP/1.1 is spoken here")]
+    /// The version is neither HTTP/1.1 nor HTTP/1.0.
+    #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
     Version,
     /// The target is not an absolute path with an optional query in visible ASCII (RFC 9112, section 3.2.1).
     #[error("the request target is not a path")]
@@ -147,6 +149,9 @@ pub enum HeadError {
     /// Transfer-Encoding does not end in its one `chunked` (section 6.3), so nobody knows where the body ends.
     #[error("Transfer-Encoding has to be chunked")]
     TransferEncoding,
+    /// HTTP/1.0 has no Transfer-Encoding: whoever sends it there wants readers to differ (section 6.1).
+    #[error("HTTP/1.0 has no Transfer-Encoding")]
+    OldTransferEncoding,
     /// Transfer-Encoding names a coding besides `chunked` (section 6.1).
     #[error("no transfer coding but chunked is known here")]
     TransferCoding,
@@ -196,37 +201,46 @@ impl Head {
         let (line, rest) = head.split_at(line_end);
         // A CR that is not before the line feed is neither part of a line nor its end.
         let fields = rest.strip_prefix(b"\r\n").ok_or(HeadError::RequestLine)?;
-        let (method, path, query) = read_request_line(line)?;
+        let (method, (path, query), version) = read_request_line(line)?;
         let headers = read_fields(fields)?;
         check_host(&headers)?;
+        if version == Version::HTTP_10 && headers.contains_key(header::TRANSFER_ENCODING) {
+            return Err(HeadError::OldTransferEncoding);
+        }
         let body = body_of(&headers)?;
         check_expectation(&headers)?;
-        let keep_alive = !has_token(&headers, &header::CONNECTION, "close");
-        Ok(Self { method, path, query, headers, body, keep_alive })
+        // HTTP/1.0 closes unless it is agreed otherwise, and here it is not.
+        let keep_alive = version == Version::HTTP_11 && !has_token(&headers, &header::CONNECTION, "close");
+        Ok(Self { method, version, path, query, headers, body, keep_alive })
     }
 }
 
-fn read_request_line(line: &[u8]) -> Result<(Method, String, Option<String>), HeadError> {
+fn read_request_line(line: &[u8]) -> Result<(Method, Target, Version), HeadError> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(HeadError::RequestLine);
     };
-    match version {
-        b"HTTP/1.1" => {}
+    let version = match version {
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(HeadError::Version),
         _ => return Err(HeadError::RequestLine),
-    }
+    };
     let method = Method::from_bytes(method).map_err(|_| HeadError::RequestLine)?;
     let visible = target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#');
     let target = str::from_utf8(target).ok().filter(|target| visible && target.starts_with('/'));
     let target = target.ok_or(HeadError::Target)?;
-    Ok(match target.split_once('?') {
-        Some((path, query)) => (method, path.to_owned(), Some(query.to_owned())),
-        None => (method, target.to_owned(), None),
-    })
+    let target = match target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
+        None => (target.to_owned(), None),
+    };
+    Ok((method, target, version))
 }
+
+/// A path and a query.
+type Target = (String, Option<String>);
 
 fn read_fields(fields: &[u8]) -> Result<HeaderMap, HeadError> {
     let mut parsed = [httparse::EMPTY_HEADER; FIELDS_MAX];

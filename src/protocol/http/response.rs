@@ -1,11 +1,12 @@
 //! Responses: a status, a few fields and a short body, as bytes.
 //!
-//! Every response says how long its body is, so that a connection can be used again. It must not decide what to
-//! answer, nor close anything.
+//! Every response says how long its body is, so that a connection can be used again; but for a stream's, whose body
+//! others append, and after which it is closed. It must not decide what to answer, nor close anything.
 
 use super::date::HttpDate;
 use crate::protocol::decimal::Decimal;
 use crate::protocol::json;
+use crate::protocol::sse::Framing;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
@@ -79,8 +80,9 @@ pub enum After {
 
 /// Appends a whole response (RFC 9112, section 4).
 ///
-/// `head_only` leaves out the body, not its length: the answer to HEAD. An Upgrade field among the headers is
-/// named in Connection, as RFC 9110, section 7.8 demands of whoever sends one.
+/// `head_only` leaves out the body, not its length: the answer to HEAD; of a body that is empty nothing is said, for
+/// there it stands for a stream. An Upgrade field among the headers is named in Connection, as RFC 9110, section
+/// 7.8 demands of whoever sends one.
 pub fn encode_response(
     out: &mut BytesMut,
     response: &Response,
@@ -88,26 +90,17 @@ pub fn encode_response(
     head_only: bool,
     date: HttpDate,
 ) {
-    let status = response.status;
-    debug_assert!(!status.is_informational(), "{status} is no final response");
-    let has_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let has_body = !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     out.reserve(HEAD_LEN_USUAL + response.body.len());
-    out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(status.as_str().as_bytes());
-    out.put_u8(b' ');
-    // The reason may be empty, the space before it may not be missing.
-    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.put_slice(b"\r\n");
+    put_status(out, response.status);
     put_field(out, b"Date", date.as_bytes());
     if let Some(content_type) = response.content_type.as_ref().filter(|_| has_body) {
         put_field(out, b"Content-Type", content_type.as_bytes());
     }
-    if has_body {
+    if has_body && !(head_only && response.body.is_empty()) {
         put_field(out, b"Content-Length", Decimal::of(response.body.len() as u64).as_bytes());
     }
-    for (name, value) in &response.headers {
-        put_field(out, name.as_str().as_bytes(), value.as_bytes());
-    }
+    put_fields(out, response);
     let upgrade = response.headers.iter().any(|(name, _)| name == header::UPGRADE);
     match (after, upgrade) {
         (After::Close, true) => put_field(out, b"Connection", b"close, upgrade"),
@@ -118,6 +111,39 @@ pub fn encode_response(
     out.put_slice(b"\r\n");
     if has_body && !head_only {
         out.put_slice(&response.body);
+    }
+}
+
+/// Appends the head of a response whose body is a stream, framed so: its blocks follow, and the connection ends with
+/// it. What body the response has is not looked at.
+pub fn encode_stream_head(out: &mut BytesMut, response: &Response, framing: Framing, date: HttpDate) {
+    out.reserve(HEAD_LEN_USUAL);
+    put_status(out, response.status);
+    put_field(out, b"Date", date.as_bytes());
+    if let Some(content_type) = &response.content_type {
+        put_field(out, b"Content-Type", content_type.as_bytes());
+    }
+    if framing == Framing::Chunked {
+        put_field(out, b"Transfer-Encoding", b"chunked");
+    }
+    put_fields(out, response);
+    put_field(out, b"Connection", b"close");
+    out.put_slice(b"\r\n");
+}
+
+fn put_status(out: &mut BytesMut, status: StatusCode) {
+    debug_assert!(!status.is_informational(), "{status} is no final response");
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_u8(b' ');
+    // The reason may be empty, the space before it may not be missing.
+    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+fn put_fields(out: &mut BytesMut, response: &Response) {
+    for (name, value) in &response.headers {
+        put_field(out, name.as_str().as_bytes(), value.as_bytes());
     }
 }
 
@@ -186,6 +212,28 @@ mod tests {
         assert!(
             encoded(&response, After::KeepAlive, false)
                 .ends_with("upgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+        );
+    }
+
+    #[test]
+    fn a_streams_head_has_no_length_and_closes() {
+        let response = Response::with_body(StatusCode::OK, "text/event-stream", "")
+            .with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let head = |framing| {
+            let mut out = BytesMut::new();
+            encode_stream_head(&mut out, &response, framing, HttpDate::from_unix_s(784_111_777));
+            String::from_utf8(out.to_vec()).expect("text")
+        };
+        assert_eq!(
+            head(Framing::Chunked),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
+             Transfer-Encoding: chunked\r\ncache-control: no-store\r\nConnection: close\r\n\r\n"
+        );
+        assert!(!head(Framing::Bare).contains("Transfer-Encoding"));
+        assert_eq!(
+            encoded(&response, After::KeepAlive, true),
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/event-stream\r\n\
+             cache-control: no-store\r\n\r\n"
         );
     }
 

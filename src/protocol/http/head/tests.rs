@@ -161,11 +161,24 @@ fn the_request_line_is_three_parts_with_one_space_between() {
 
 #[test]
 fn another_version_is_told_so() {
-    for version in ["1.0", "0.9", "1.2", "2.0", "3.0"] {
+    for version in ["0.9", "1.2", "2.0", "3.0"] {
         assert_eq!(refusal(&format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n")), HeadError::Version);
     }
     assert_eq!(refusal("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), HeadError::Version);
     assert_eq!(HeadError::Version.status(), 505);
+}
+
+#[test]
+fn what_speaks_1_0_is_heard_closes_and_sends_no_chunks() {
+    let old = |fields: &str| format!("GET /events/a HTTP/1.0\r\nHost: a\r\n{fields}\r\n");
+    for fields in ["", "Connection: keep-alive\r\n"] {
+        let head = head(&old(fields));
+        assert_eq!((head.version, head.keep_alive), (Version::HTTP_10, false));
+    }
+    assert_eq!(head("GET / HTTP/1.1\r\nHost: a\r\n\r\n").version, Version::HTTP_11);
+    assert_eq!(refusal(&old("Transfer-Encoding: chunked\r\n")), HeadError::OldTransferEncoding);
+    assert_eq!(refusal("GET / HTTP/1.0\r\n\r\n"), HeadError::Host);
+    assert_eq!(HeadError::OldTransferEncoding.status(), 400);
 }
 
 #[test]
