@@ -22,6 +22,13 @@ pub fn allowed(headers: &HeaderMap, listed: &[String]) -> bool {
         && listed.iter().any(|listed| origin.eq_ignore_ascii_case(listed.as_bytes()))
 }
 
+/// Whether a browser said from which page a request comes that [`allowed`] lets through: by an `Origin`, or, since for a
+/// plain GET of the page's own host there is none, by `Sec-Fetch-Site: same-origin` (Fetch Metadata), which no page
+/// can set itself.
+pub fn is_known(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +105,20 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ORIGIN, HeaderValue::from_bytes(b"https://app.example.com\xff").expect("obs-text"));
         assert!(!allowed(&headers, &["https://app.example.com".to_owned()]));
+    }
+
+    #[test]
+    fn a_page_is_known_by_its_origin_or_by_being_of_the_same() {
+        let known = |name: &'static str, value: &'static str| {
+            is_known(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )]))
+        };
+        assert!(known("origin", "https://app.example.com") && known("sec-fetch-site", "same-origin"));
+        for site in ["same-site", "cross-site", "none", "", "Same-Origin"] {
+            assert!(!known("sec-fetch-site", site), "{site}");
+        }
+        assert!(!is_known(&HeaderMap::new()));
     }
 }

@@ -14,6 +14,7 @@ use std::{
     io,
     net::{Shutdown, SocketAddr},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -95,6 +96,13 @@ impl Stream {
         };
         // The only error there can be is ENOTCONN.
         let _ = net::shutdown(&self.socket, how);
+    }
+
+    /// From now on the kernel gives the connection up when what was sent is not acknowledged, or not taken, for so long:
+    /// a peer that never speaks is known to be gone by nothing else. Does nothing to a socket that is none of TCP.
+    pub fn set_unacknowledged_max(&self, time: Duration) {
+        let ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let _ = net::sockopt::set_tcp_user_timeout(&self.socket, ms);
     }
 
     /// The other end's address. Fails once the peer has reset the connection.

@@ -41,6 +41,7 @@ impl Terms {
             drain: config.server.drain,
             heartbeat_interval: config.heartbeat.interval,
             heartbeat_timeout: config.heartbeat.timeout,
+            stream_heartbeat: config.sse.heartbeat,
         };
         Ok(Terms { settings: Settings::new(config)?, limits })
     }

@@ -75,6 +75,8 @@ pub struct Limits {
     pub heartbeat_interval: Duration,
     /// `heartbeat.timeout`: how long it then has to be heard.
     pub heartbeat_timeout: Duration,
+    /// `sse.heartbeat`: how often a stream is sent a comment.
+    pub stream_heartbeat: Duration,
 }
 
 impl Limits {
@@ -88,7 +90,16 @@ impl Limits {
     }
 
     fn heartbeat(&self) -> Heartbeat {
-        Heartbeat { interval: ticks_of(self.heartbeat_interval), timeout: ticks_of(self.heartbeat_timeout) }
+        Heartbeat {
+            interval: ticks_of(self.heartbeat_interval),
+            timeout: ticks_of(self.heartbeat_timeout),
+            comment: ticks_of(self.stream_heartbeat),
+        }
+    }
+
+    /// How long a peer may leave what it was sent unanswered.
+    fn unheard_max(&self) -> Duration {
+        self.heartbeat_interval + self.heartbeat_timeout
     }
 }
 

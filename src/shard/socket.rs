@@ -176,7 +176,10 @@ impl Socket {
             entry.connection = Some(key);
         }
         self.clear_deadline();
-        self.shard.start_heartbeat(self.key);
+        self.shard.start_beat(self.key, wire);
+        if matches!(wire, Wire::Stream { .. }) {
+            self.stream.set_unacknowledged_max(self.shard.limits().unheard_max());
+        }
         self.shard.with_hub(|hub| {
             hub.reply(key, |out| {
                 // The outbox is empty: the bytes move in without a copy.
@@ -237,11 +240,14 @@ impl Shard {
         self.with_timers(key, |timers| timers.set_deadline(due, how));
     }
 
-    fn start_heartbeat(&self, key: SocketKey) {
-        let every = self.heartbeat.get();
+    fn start_beat(&self, key: SocketKey, wire: Wire) {
+        let (every, now) = (self.heartbeat.get(), self.tick.get());
         // Keys differ in their low bits: who came together is spread over a quarter of the interval.
-        let spread = key.data().as_ffi() as Tick % (every.interval / 4).max(1);
-        self.with_timers(key, |timers| timers.start_heartbeat(self.tick.get(), spread, every));
+        let spread = |interval: Tick| key.data().as_ffi() as Tick % (interval / 4).max(1);
+        self.with_timers(key, |timers| match wire {
+            Wire::Native => timers.start_heartbeat(now, spread(every.interval), every),
+            Wire::Stream { .. } => timers.start_comments(now, spread(every.comment), every),
+        });
     }
 
     fn on_heard(&self, key: SocketKey) {
@@ -283,7 +289,7 @@ impl Shard {
         }
     }
 
-    /// Does what is due at a tick: pings, and cuts who is silent or overdue.
+    /// Does what is due at a tick: pings and comments, and cuts who is silent or overdue.
     pub(super) fn expire(&self, tick: Tick) {
         let reached = self.wheel.borrow_mut().advance(tick);
         for key in reached {
@@ -295,6 +301,11 @@ impl Shard {
             match due {
                 Due::Later(next) => self.enter(key, next),
                 Due::Ping(next) => {
+                    self.enter(key, next);
+                    self.metrics().pings_total.add(1);
+                    self.ping(key);
+                }
+                Due::Comment(next) => {
                     self.enter(key, next);
                     self.ping(key);
                 }
@@ -314,8 +325,14 @@ impl Shard {
     fn ping(&self, key: SocketKey) {
         let connection = self.sockets.borrow().get(key).and_then(|entry| entry.connection);
         if let Some(connection) = connection {
-            self.metrics().pings_total.add(1);
-            self.with_hub(|hub| hub.ping(connection));
+            let leaving = self.with_hub(|hub| {
+                hub.ping(connection);
+                hub.is_leaving(connection)
+            });
+            if leaving {
+                // The hub said goodbye of its own accord: who does not hang up is cut.
+                self.set_deadline(key, GOODBYE_WITHIN, Shutdown::Both);
+            }
         }
     }
 

@@ -18,11 +18,13 @@ pub(super) fn ticks_of(time: Duration) -> Tick {
     Tick::try_from(time.as_millis().div_ceil(TICK.as_millis())).unwrap_or(Tick::MAX)
 }
 
-/// How often a silent peer is pinged, and how long it then has to be heard, in ticks.
+/// How often a silent peer is pinged, how long it then has to be heard, and how often one that only listens is sent a
+/// comment, in ticks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Heartbeat {
     pub(super) interval: Tick,
     pub(super) timeout: Tick,
+    pub(super) comment: Tick,
 }
 
 /// What a tick comes to for a socket.
@@ -32,6 +34,8 @@ pub(super) enum Due {
     Later(Option<Tick>),
     /// To be pinged; the tick is that of the next time, as for [`Due::Later`].
     Ping(Option<Tick>),
+    /// To be sent a comment; the tick is that of the next time, as for [`Due::Later`].
+    Comment(Option<Tick>),
     /// The peer was pinged, and nothing was heard of it.
     Silent,
     /// The identity is over.
@@ -60,6 +64,8 @@ enum Beat {
     Heard(Tick),
     /// Pinged at this tick, and not heard since.
     Pinged(Tick),
+    /// Only listens, and was sent a comment at this tick. Its silence says nothing.
+    Listening(Tick),
 }
 
 impl Timers {
@@ -89,15 +95,22 @@ impl Timers {
         self.enter(now.saturating_sub(spread).saturating_add(every.interval))
     }
 
+    /// From now on its peer, which only listens, is sent comments; otherwise as [`Timers::start_heartbeat`].
+    #[must_use]
+    pub(super) fn start_comments(&mut self, now: Tick, spread: Tick, every: Heartbeat) -> Option<Tick> {
+        self.beat = Beat::Listening(now.saturating_sub(spread));
+        self.enter(now.saturating_sub(spread).saturating_add(every.comment))
+    }
+
     /// The peer sent something, whatever it was.
     pub(super) fn on_heard(&mut self, now: Tick) {
-        if self.beat != Beat::Off {
+        if matches!(self.beat, Beat::Heard(_) | Beat::Pinged(_)) {
             self.beat = Beat::Heard(now);
         }
     }
 
     /// It was entered for `tick`, and is not in the wheel any more: what is due. After [`Due::Later`]
-    /// or [`Due::Ping`] with a tick it stands in the wheel again: enter it.
+    /// or [`Due::Ping`] or [`Due::Comment`] with a tick it stands in the wheel again: enter it.
     pub(super) fn on_tick(&mut self, tick: Tick, every: Heartbeat) -> Due {
         self.entered = None;
         if let Some((due, how)) = self.deadline {
@@ -118,12 +131,20 @@ impl Timers {
     }
 
     fn on_beat(&mut self, tick: Tick, every: Heartbeat) -> Due {
-        if matches!(self.beat, Beat::Pinged(_)) {
-            self.beat = Beat::Off;
-            return Due::Silent;
+        match self.beat {
+            Beat::Pinged(_) => {
+                self.beat = Beat::Off;
+                Due::Silent
+            }
+            Beat::Listening(_) => {
+                self.beat = Beat::Listening(tick);
+                Due::Comment(self.enter_next(every))
+            }
+            Beat::Off | Beat::Heard(_) => {
+                self.beat = Beat::Pinged(tick);
+                Due::Ping(self.enter_next(every))
+            }
         }
-        self.beat = Beat::Pinged(tick);
-        Due::Ping(self.enter_next(every))
     }
 
     fn beat_due(&self, every: Heartbeat) -> Option<Tick> {
@@ -131,6 +152,7 @@ impl Timers {
             Beat::Off => None,
             Beat::Heard(at) => Some(at.saturating_add(every.interval)),
             Beat::Pinged(at) => Some(at.saturating_add(every.timeout)),
+            Beat::Listening(at) => Some(at.saturating_add(every.comment)),
         }
     }
 
@@ -154,7 +176,7 @@ impl Timers {
 mod tests {
     use super::*;
 
-    const EVERY: Heartbeat = Heartbeat { interval: 250, timeout: 200 };
+    const EVERY: Heartbeat = Heartbeat { interval: 250, timeout: 200, comment: 300 };
 
     #[test]
     fn a_peer_that_is_silent_is_pinged_after_the_interval_and_given_up_after_the_timeout() {
@@ -181,6 +203,17 @@ mod tests {
         let mut timers = Timers::default();
         timers.on_heard(7);
         assert_eq!(timers.on_tick(5000, EVERY), Due::Later(None));
+    }
+
+    #[test]
+    fn a_peer_that_only_listens_is_sent_comments_and_never_given_up() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.start_comments(1000, 50, EVERY), Some(1250));
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Comment(Some(1550)));
+        timers.on_heard(1400);
+        assert_eq!(timers.on_tick(1550, EVERY), Due::Comment(Some(1850)));
+        assert_eq!(timers.set_end(Some(1700)), Some(1700));
+        assert_eq!(timers.on_tick(1700, EVERY), Due::Ended);
     }
 
     #[test]
@@ -242,7 +275,7 @@ mod tests {
     fn a_shorter_interval_holds_at_the_next_visit() {
         let mut timers = Timers::default();
         let _ = timers.start_heartbeat(1000, 0, EVERY);
-        let shorter = Heartbeat { interval: 10, timeout: 10 };
+        let shorter = Heartbeat { interval: 10, timeout: 10, comment: 10 };
         assert_eq!(timers.on_tick(1250, shorter), Due::Ping(Some(1260)));
     }
 

@@ -3,10 +3,10 @@
 //! Decides, and does nothing: no socket, no hub, no clock. A token is never part of what is decided,
 //! logged or answered.
 
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use super::request::Name;
-use super::{Door, Pages, Settings};
+use super::{Door, Pages, Settings, sse};
 use crate::api;
 use crate::auth::{Identity, TokenError, origin, token};
 use crate::config::{Mode, Refuse};
@@ -20,6 +20,8 @@ pub(super) enum Admission {
     Answer(Response),
     /// A WebSocket.
     Upgrade(Handshake, Upgrade),
+    /// A stream of Server-Sent Events.
+    Stream(Box<sse::Granted>),
 }
 
 /// What an upgraded connection is for.
@@ -31,6 +33,29 @@ pub(super) enum Upgrade {
     Echo,
     /// To be told why it is refused, where a browser can see it.
     Refused(CloseCode, &'static str),
+}
+
+/// Why a request is nobody's.
+#[derive(Debug)]
+pub(super) enum Stranger {
+    /// Its page is not one of ours.
+    Origin(&'static str),
+    /// Its token.
+    Token(TokenError),
+}
+
+impl Stranger {
+    /// The answer, where it can be an answer.
+    pub(super) fn response(&self) -> Response {
+        match self {
+            Stranger::Origin(message) => Response::json_error(StatusCode::FORBIDDEN, "origin", message),
+            Stranger::Token(error) => {
+                let response =
+                    Response::json_error(StatusCode::UNAUTHORIZED, "unauthorized", &error.to_string());
+                response.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+            }
+        }
+    }
 }
 
 /// What requests are judged by.
@@ -58,7 +83,7 @@ fn judge_public(head: &Head, court: Court<'_>) -> Admission {
         return Admission::Answer(api::readiness(head, court.shard));
     }
     if head.path == websocket.path {
-        return match shake_hands(head, |head| identify(head, court)) {
+        return match shake_hands(head, |head| admit(head, court)) {
             // A refusal too: a browser hears no close code of a WebSocket without the subprotocol it asked for.
             Admission::Upgrade(handshake, upgrade) => {
                 Admission::Upgrade(handshake.speaking(SUBPROTOCOL, head), upgrade)
@@ -68,6 +93,10 @@ fn judge_public(head: &Head, court: Court<'_>) -> Admission {
     }
     if websocket.echo.as_deref() == Some(&head.path) {
         return shake_hands(head, |_| Ok(Upgrade::Echo));
+    }
+    let streams = court.settings.config.sse.path.as_deref();
+    if let Some(target) = streams.and_then(|base| sse::Target::of(&head.path, base)) {
+        return sse::judge(head, target, court);
     }
     if let Some(page) = court.pages.and_then(|pages| pages(head)) {
         return Admission::Answer(page);
@@ -90,40 +119,53 @@ fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Respons
     }
 }
 
-/// The identity of a handshake, or its refusal.
-fn identify(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
-    let Court { settings, request, now_s, .. } = court;
-    let auth = &settings.config.auth;
-    let forbidden = |message: &str| Response::json_error(StatusCode::FORBIDDEN, "origin", message);
-    if !origin::allowed(&head.headers, &auth.allowed_origins) {
-        return Err(forbidden("this origin is not in auth.allowed_origins"));
-    }
-    if auth.mode == Mode::None {
-        return Ok(Upgrade::Native(Identity::anonymous()));
-    }
-    let error = match verify(head, settings, now_s) {
+/// Whose a handshake is, or its refusal.
+fn admit(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
+    let stranger = match identify(head, court) {
         Ok(identity) => return Ok(Upgrade::Native(identity)),
-        Err(error @ TokenError::NoOrigin) => return Err(forbidden(&error.to_string())),
-        Err(error) => error,
+        Err(stranger) => stranger,
     };
-    tracing::debug!(%request, %error, "unauthorized");
-    match auth.refuse {
-        Refuse::Close4001 if error == TokenError::Expired => {
+    match (&stranger, court.settings.config.auth.refuse) {
+        (Stranger::Token(TokenError::Expired), Refuse::Close4001) => {
             Ok(Upgrade::Refused(CloseCode::TOKEN_EXPIRED, "Token expired"))
         }
-        Refuse::Close4001 => Ok(Upgrade::Refused(CloseCode::UNAUTHORIZED, "Unauthorized")),
-        Refuse::Http401 => {
-            let bearer = http::HeaderValue::from_static("Bearer");
-            let response = Response::json_error(StatusCode::UNAUTHORIZED, "unauthorized", &error.to_string());
-            Err(response.with(header::WWW_AUTHENTICATE, bearer))
+        (Stranger::Token(_), Refuse::Close4001) => {
+            Ok(Upgrade::Refused(CloseCode::UNAUTHORIZED, "Unauthorized"))
         }
+        _ => Err(stranger.response()),
     }
+}
+
+/// Whose a request is.
+pub(super) fn identify(head: &Head, court: Court<'_>) -> Result<Identity, Stranger> {
+    let Court { settings, request, now_s, .. } = court;
+    check_origin(head, settings)?;
+    if settings.config.auth.mode == Mode::None {
+        return Ok(Identity::anonymous());
+    }
+    verify(head, settings, now_s).map_err(|error| match error {
+        TokenError::NoOrigin => {
+            Stranger::Origin("a token in a cookie needs an Origin of auth.allowed_origins")
+        }
+        error => {
+            tracing::debug!(%request, %error, "unauthorized");
+            Stranger::Token(error)
+        }
+    })
+}
+
+/// Whether a request comes from a page that may ask, or from none.
+pub(super) fn check_origin(head: &Head, settings: &Settings) -> Result<(), Stranger> {
+    if origin::allowed(&head.headers, &settings.config.auth.allowed_origins) {
+        return Ok(());
+    }
+    Err(Stranger::Origin("this origin is not in auth.allowed_origins"))
 }
 
 fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Identity, TokenError> {
     let cookie = settings.config.auth.cookie.as_deref();
     let token = token::token_of(&head.headers, head.query.as_deref(), cookie)?;
-    if token.as_ref().is_some_and(token::Token::by_cookie) && !head.headers.contains_key(header::ORIGIN) {
+    if token.as_ref().is_some_and(token::Token::by_cookie) && !origin::is_known(&head.headers) {
         return Err(TokenError::NoOrigin);
     }
     match (token, &settings.verifier) {

@@ -1,6 +1,6 @@
-//! HTTP/1.1 on one socket: request after request, until one upgrades or the connection closes.
+//! HTTP/1.1 on one socket: request after request, until one upgrades or streams, or the connection closes.
 //!
-//! Each exchange ends in next, upgrade or close. A head is read under a deadline that its bytes do not
+//! Each exchange ends in next, upgrade, stream or close. A head is read under a deadline that its bytes do not
 //! extend; what arrives behind a head that upgrades is kept for the WebSocket.
 
 use std::cell::Cell;
@@ -13,14 +13,21 @@ use tracing::debug;
 
 use super::admission::{self, Admission, Court, Upgrade};
 use super::request::{Name, Number, Shown, shown_method};
-use super::{Door, Services, Settings, address_full, client, linger};
+use super::{Door, Services, Settings, address_full, client, linger, sse};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
 use crate::protocol::http::{
     After, Body, Handshake, Head, HeadDecoder, HeadError, HttpDate, Response, encode_response,
+    encode_stream_head,
 };
 use crate::protocol::websocket::encode_close;
 use crate::shard::Socket;
+
+/// What a socket becomes for the rest of its life.
+pub(super) enum Became {
+    WebSocket(Upgraded),
+    Stream(sse::Opening),
+}
 
 /// A WebSocket, its handshake not yet answered.
 pub(super) struct Upgraded {
@@ -50,14 +57,14 @@ enum Read {
     Gone,
 }
 
-/// Serves requests until one becomes a WebSocket that has to be served; `None` when the socket is done.
+/// Serves requests until one becomes a WebSocket or a stream, to be served on; `None` when the socket is done.
 pub(super) async fn serve(
     socket: &Socket,
     writer: Writer,
     services: &Services,
     door: Door,
     request: &Cell<Number>,
-) -> Option<Upgraded> {
+) -> Option<Became> {
     let mut exchange = Exchange { socket, writer, services, request, buffer: Vec::new() };
     loop {
         let read = exchange.read_head().await;
@@ -74,7 +81,9 @@ pub(super) async fn serve(
         let settings = services.settings();
         let is_health = settings.config.server.health_path.as_deref() == Some(&head.path);
         if door == Door::Public && !is_health && shard.node().quota.is_stopping() {
-            return exchange.close_with(stopping()).await;
+            let retry_ms = sse::retry_ms(shard, request.get());
+            let come_back = sse::come_back(&head, &settings, retry_ms);
+            return exchange.close_with(come_back.unwrap_or_else(stopping)).await;
         }
         if door == Door::Public
             && let Err(full) = sit(socket, &head, &settings)
@@ -103,8 +112,9 @@ pub(super) async fn serve(
             }
             Admission::Upgrade(handshake, upgrade) => {
                 metrics.handshakes_total.add(1);
-                return exchange.upgrade(&handshake, upgrade).await;
+                return exchange.upgrade(&handshake, upgrade).await.map(Became::WebSocket);
             }
+            Admission::Stream(granted) => return Some(Became::Stream(exchange.stream(granted))),
         }
     }
 }
@@ -188,7 +198,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The last answer on this connection.
-    async fn close_with(&mut self, response: Response) -> Option<Upgraded> {
+    async fn close_with(&mut self, response: Response) -> Option<Became> {
         let (request, peer, status) = (self.name(), self.socket.peer(), response.status.as_u16());
         debug!(%request, %peer, status, "answered, and closed");
         if self.write(response, After::Close, false).await {
@@ -202,11 +212,15 @@ impl<'a> Exchange<'a> {
         if response.status.is_client_error() || response.status.is_server_error() {
             metrics.request_errors_total.add(1);
         }
-        let name = HeaderValue::try_from(self.name().to_string()).expect("a name is digits and hyphens");
-        let response = response.with(X_REQUEST_ID, name);
+        let response = self.named(response);
         let mut out = BytesMut::new();
         encode_response(&mut out, &response, after, head_only, HttpDate::from_unix_s(unix_s()));
         self.write_bytes(out.freeze()).await
+    }
+
+    fn named(&self, response: Response) -> Response {
+        let name = HeaderValue::try_from(self.name().to_string()).expect("a name is digits and hyphens");
+        response.with(X_REQUEST_ID, name)
     }
 
     /// A peer that does not take the answer is cut off.
@@ -219,6 +233,15 @@ impl<'a> Exchange<'a> {
         self.socket.finish();
         self.socket.set_deadline(HANG_UP_WITHIN, Shutdown::Both);
         linger::a_little(self.socket, HANG_UP_WITHIN).await;
+    }
+
+    fn stream(self, granted: Box<sse::Granted>) -> sse::Opening {
+        let response = self.named(granted.response.clone());
+        let mut head = BytesMut::with_capacity(STREAM_HEAD_BYTES);
+        let date = HttpDate::from_unix_s(unix_s());
+        encode_stream_head(&mut head, &response, granted.framing(), date);
+        let (request, unasked_bytes) = (self.request.get(), self.buffer.len());
+        sse::Opening { writer: self.writer, granted, request, head, unasked_bytes }
     }
 
     async fn upgrade(mut self, handshake: &Handshake, upgrade: Upgrade) -> Option<Upgraded> {
@@ -262,3 +285,5 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);
 /// A 101 with what is likely to follow it.
 const SWITCHING_BYTES: usize = 256;
+/// A stream's head with what is likely to follow it.
+const STREAM_HEAD_BYTES: usize = 512;

@@ -9,6 +9,7 @@ mod exchange;
 mod linger;
 mod native;
 mod request;
+mod sse;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,7 @@ use crate::protocol::websocket::{CloseCode, Limits};
 use crate::quota::{Addresses, Rate, Seat, TooMany};
 use crate::shard::{Arrival, GOODBYE_WITHIN, Shard, Socket};
 
+use exchange::Became;
 pub use request::Requests;
 
 /// What a shard's connections are served by and judged by.
@@ -154,8 +156,10 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
             // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
             // what it moves. Idle, they are most of what a connection costs.
             let shaken = Box::pin(shake_hands(&socket, writer, &services, door, &request)).await;
-            if let Some(reader) = shaken {
-                websocket::serve(&socket, reader).await;
+            match shaken {
+                Some(Reader::WebSocket(reader)) => websocket::serve(&socket, reader).await,
+                Some(Reader::Stream(reader)) => sse::serve(&socket, reader).await,
+                None => (),
             }
         });
         if let Err(panicked) = catch(served).await {
@@ -181,9 +185,21 @@ async fn shake_hands(
     services: &Rc<Services>,
     door: Door,
     request: &Cell<request::Number>,
-) -> Option<Box<websocket::Reader>> {
-    let upgraded = exchange::serve(socket, writer, services, door, request).await?;
-    Some(Box::new(websocket::Reader::open(socket, services.clone(), upgraded)))
+) -> Option<Reader> {
+    Some(match exchange::serve(socket, writer, services, door, request).await? {
+        Became::WebSocket(upgraded) => {
+            Reader::WebSocket(Box::new(websocket::Reader::open(socket, services.clone(), upgraded)))
+        }
+        Became::Stream(opening) => {
+            Reader::Stream(Box::new(sse::Reader::open(socket, services.clone(), opening)))
+        }
+    })
+}
+
+/// What reads from a connection.
+enum Reader {
+    WebSocket(Box<websocket::Reader>),
+    Stream(Box<sse::Reader>),
 }
 
 /// How often a handler's panic is said at most; `vestibule_panics_total` has them all.
