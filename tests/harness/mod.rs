@@ -8,6 +8,7 @@ mod crowd;
 mod deadline;
 mod dice;
 mod escape;
+mod events;
 mod member;
 mod neighbours;
 mod server;
@@ -20,6 +21,7 @@ pub(crate) use self::{
     deadline::{Deadline, PATIENCE, until},
     dice::Dice,
     escape::unescape,
+    events::Events,
     member::{Member, number_of, publication},
     neighbours::{Echoes, Neighbours},
     server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},

@@ -45,6 +45,8 @@ pub(crate) mod gauge {
 pub(crate) struct Setup {
     keys: BTreeMap<String, String>,
     rooms: Vec<[&'static str; 3]>,
+    /// Open rooms that keep what is published, before all other rules: pattern, size, ttl.
+    histories: Vec<(&'static str, u32, &'static str)>,
     environment: BTreeMap<String, String>,
     /// What a shell does before it becomes the server.
     shell: Option<&'static str>,
@@ -56,6 +58,7 @@ impl Setup {
         let setup = Self {
             keys: BTreeMap::new(),
             rooms: vec![["*", "authenticated", "authenticated"]],
+            histories: Vec::new(),
             environment: BTreeMap::new(),
             shell: None,
         };
@@ -115,6 +118,12 @@ impl Setup {
         self
     }
 
+    /// Adds a rule for open rooms that keep so many publications, each for so long.
+    pub(crate) fn history(mut self, pattern: &'static str, size: u32, ttl: &'static str) -> Self {
+        self.histories.push((pattern, size, ttl));
+        self
+    }
+
     /// The file that says so.
     pub(crate) fn file(&self, public: SocketAddr, admin: SocketAddr) -> String {
         let mut text = format!("[[listener]]\naddress = \"{public}\"\n");
@@ -127,6 +136,13 @@ impl Setup {
                 open = section;
             }
             writeln!(text, "{key} = {value}").expect("a string takes everything");
+        }
+        for (pattern, size, ttl) in &self.histories {
+            let rule = format!(
+                "[[room]]\npattern = \"{pattern}\"\njoin = \"anyone\"\npublish = \"anyone\"\n\
+                 history = {{ size = {size}, ttl = \"{ttl}\" }}\n"
+            );
+            text.push_str(&rule);
         }
         for [pattern, join, publish] in &self.rooms {
             let rule =

@@ -130,13 +130,7 @@ impl Socket {
     /// The next HTTP response, if its head and body come in time.
     pub(crate) fn response_within(&mut self, limit: Duration) -> Result<Response, End> {
         let deadline = Deadline::within(limit);
-        let head = loop {
-            if let Some(end) = self.inbox.unread().windows(4).position(|w| w == b"\r\n\r\n") {
-                break self.inbox.take(end + 4);
-            }
-            self.fill(&deadline)?;
-        };
-        let mut response = Response::of_head(&head);
+        let mut response = self.response_head(&deadline)?;
         let length = match response.header("content-length") {
             Some(length) => length.parse().expect("a length in digits"),
             None => 0,
@@ -146,6 +140,40 @@ impl Socket {
         }
         response.body = self.inbox.take(length);
         Ok(response)
+    }
+
+    /// The answer to HEAD: no body follows, whatever length it is said to have.
+    pub(crate) fn bodiless(&mut self) -> Result<Response, End> {
+        self.response_head(&Deadline::within(PATIENCE))
+    }
+
+    fn response_head(&mut self, deadline: &Deadline) -> Result<Response, End> {
+        loop {
+            if let Some(end) = self.inbox.unread().windows(4).position(|w| w == b"\r\n\r\n") {
+                return Ok(Response::of_head(&self.inbox.take(end + 4)));
+            }
+            self.fill(deadline)?;
+        }
+    }
+
+    /// What comes up to `end`, and `end` itself.
+    pub(crate) fn up_to(&mut self, end: &[u8]) -> Result<Vec<u8>, End> {
+        let deadline = Deadline::within(PATIENCE);
+        loop {
+            if let Some(at) = self.inbox.unread().windows(end.len()).position(|bytes| bytes == end) {
+                return Ok(self.inbox.take(at + end.len()));
+            }
+            self.fill(&deadline)?;
+        }
+    }
+
+    /// The next so many bytes.
+    pub(crate) fn exactly(&mut self, length: usize) -> Result<Vec<u8>, End> {
+        let deadline = Deadline::within(PATIENCE);
+        while self.inbox.unread().len() < length {
+            self.fill(&deadline)?;
+        }
+        Ok(self.inbox.take(length))
     }
 
     /// The next frame.
