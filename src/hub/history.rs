@@ -204,3 +204,6 @@ const EXPIRED_A_CALL: usize = 1024;
 const LATE_MS: u64 = 1000;
 /// Homes that are gone may stand in the heap, as many as there are homes and so many more.
 const STALE_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests;
