@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::message::RoomKey;
 use super::stream::{Stream, Wire};
+use super::users::Links;
 use crate::protocol::Format;
 
 /// A connection's state in the hub.
@@ -19,6 +20,7 @@ pub(super) struct Connection {
     pub(super) format: Format,
     /// What a stream needs besides.
     pub(super) stream: Option<Box<Stream>>,
+    pub(super) links: Links,
     /// Most are in one room, which takes no heap.
     pub(super) memberships: SmallVec<[Membership; 1]>,
     pub(super) outbox: Outbox,
@@ -60,6 +62,7 @@ impl Connection {
             user,
             format,
             stream,
+            links: Links::default(),
             memberships: SmallVec::new(),
             outbox: Outbox::default(),
             room_bytes: 0,

@@ -23,8 +23,10 @@ mod delivery;
 pub mod fuzz;
 mod history;
 mod home;
+mod idempotency;
 mod lanes;
 mod log;
+mod look;
 mod message;
 mod peer;
 mod publication;
@@ -33,6 +35,7 @@ mod room;
 #[cfg(any(test, feature = "fuzz"))]
 mod simulation;
 mod stream;
+mod users;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -47,6 +50,9 @@ use connection::Connection;
 use history::Shelf;
 pub use history::{Keep, Keeper, Read};
 use home::{Home, HomeKey};
+use idempotency::Idempotency;
+pub use idempotency::Once;
+pub use look::{ConnectionScan, NameScan, Relation, Seen, Whose};
 use message::ReceiptKey;
 pub use message::{
     ConnectionId, ConnectionKey, Credit, Lanes, Message, Past, Position, RoomKey, ShardId, Since,
@@ -57,6 +63,7 @@ use recovery::Standing;
 pub use room::Join;
 use room::Room;
 pub use stream::Wire;
+use users::Users;
 
 use crate::protocol::native::{self, RequestId};
 use crate::protocol::sse::{self, Framing};
@@ -167,6 +174,7 @@ pub struct Hub {
     home_hash: FixedState,
     epochs: u64,
     connections: SlotMap<ConnectionKey, Connection>,
+    users: Users,
     rooms: SlotMap<RoomKey, Room>,
     rooms_by_name: HashMap<Arc<str>, RoomKey, FixedState>,
     homes: SlotMap<HomeKey, Home>,
@@ -177,6 +185,7 @@ pub struct Hub {
     now_ms: u64,
     peers: Vec<Peer>,
     receipts: SlotMap<ReceiptKey, (ConnectionKey, RequestId)>,
+    idempotency: Idempotency,
     dirty_rooms: Vec<RoomKey>,
     writable: VecDeque<ConnectionKey>,
     too_slow: VecDeque<ConnectionKey>,
@@ -197,6 +206,7 @@ impl Hub {
             home_hash: FixedState::with_seed(options.name_seed.rotate_left(32)),
             epochs: options.epoch_seed,
             connections: SlotMap::with_capacity_and_key(limits.connections),
+            users: Users::new(FixedState::with_seed(options.name_seed.rotate_left(16))),
             rooms: SlotMap::with_key(),
             rooms_by_name: HashMap::with_hasher(hash.clone()),
             homes: SlotMap::with_key(),
@@ -207,6 +217,7 @@ impl Hub {
             now_ms: 0,
             peers: (0..options.shards).map(|_| Peer::new(credit, hash.clone())).collect(),
             receipts: SlotMap::with_key(),
+            idempotency: Idempotency::new(options.name_seed.rotate_left(48)),
             dirty_rooms: Vec::new(),
             writable: VecDeque::new(),
             too_slow: VecDeque::new(),
@@ -246,12 +257,18 @@ impl Hub {
 
     /// A connection of `user` is there, a member of nothing yet.
     pub fn connect(&mut self, user: Arc<str>, wire: Wire) -> ConnectionKey {
-        self.connections.insert(Connection::new(user, wire))
+        let key = self.connections.insert(Connection::new(user, wire));
+        self.users.enter(&mut self.connections, key);
+        key
     }
 
     /// A connection is gone: it is taken out of every room.
     pub fn disconnect(&mut self, key: ConnectionKey) {
+        if !self.connections.contains_key(key) {
+            return;
+        }
         self.leave_all(key, Unsent::Dropped);
+        self.users.leave(&mut self.connections, key);
         if let Some(connection) = self.connections.remove(key) {
             self.census.outbox_bytes -= connection.outbox.len() + connection.flight_bytes;
         }

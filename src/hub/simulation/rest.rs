@@ -81,7 +81,7 @@ impl World {
         }
         for hub in &self.hubs {
             assert_eq!(hub.census(), Census::default(), "something is left over");
-            assert!(hub.receipts.is_empty());
+            assert!(hub.receipts.is_empty() && hub.users.is_empty());
             for peer in &hub.peers {
                 assert!(!peer.owes() && peer.joins_unanswered == 0);
                 assert_eq!(peer.credit.bytes, CREDIT_BYTES / self.hubs.len() as u64, "credit was lost");
