@@ -126,7 +126,7 @@ impl Closes {
 }
 
 /// The close codes that have a line of their own.
-const CODES: [u16; 13] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013, 4001, 4008, 4010, 4029];
+const CODES: [u16; 14] = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1013, 4001, 4003, 4008, 4010, 4029];
 
 metrics! {
     "gauge" connections: "Connections that are open, after their handshake.",
@@ -149,6 +149,12 @@ metrics! {
     "counter" address_limited_total: "Connections closed with 4029 by limits.messages_per_second_per_address.",
     "counter" requests_total: "HTTP requests, handshakes included.",
     "counter" request_errors_total: "HTTP requests answered with a status of 400 or above.",
+    "counter" api_requests_total: "Requests to the API.",
+    "counter" api_errors_total: "Requests to the API answered with a status of 400 or above.",
+    "counter" api_unauthorized_total: "Requests to the API without a good key.",
+    "counter" api_published_total: "Publications of the API accepted by the rooms' homes at this shard.",
+    "counter" api_repeated_total: "Publications of the API not published again, for their id was known.",
+    "counter" api_limited_total: "Calls, publications and joins of the API that a limit refused.",
     "counter" handshakes_total: "WebSocket handshakes completed.",
     "counter" streams_total: "Streams of Server-Sent Events that were opened.",
     "gauge" streams: "Connections that are streams of Server-Sent Events.",

@@ -1,20 +1,177 @@
-//! What operators ask a node: is it alive, is it ready, what does it count.
+//! What operators and backends ask a node: is it alive, what does it count, who is there; and what they have it do.
 //!
-//! Answers requests that came by the admin listener; holds no socket and is never reachable on the
-//! public one, save [`readiness`], where `server.health_path` says so.
+//! A request that came by the admin listener is judged by its head, and answered at once, or becomes a [`Call`], which
+//! is answered once its body has been read. Holds no socket and is never reachable on the public listeners, save
+//! [`readiness`], where `server.health_path` says so. Never logs a body or a key.
 
+mod changes;
+mod keys;
+mod lists;
 mod page;
 mod process;
+mod publish;
+mod refused;
+mod route;
+mod sent;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use std::rc::Rc;
 
-use crate::config::Config;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use crate::config::{Config, Limits};
 use crate::metrics::Text;
-use crate::protocol::http::{Head, Response};
-use crate::shard::Shard;
+use crate::protocol::http::{Body, Head, Response};
+use crate::shard::{self, Shard};
 
-/// The answer to a request on the admin listener, which came to this shard.
-pub fn answer(head: &Head, shard: &Shard, config: &Config) -> Response {
+pub use keys::Keys;
+use refused::Refused;
+use route::{Query, Route};
+use sent::Who;
+
+/// What a request on the admin listener comes to.
+pub enum Admission {
+    /// This answer; a body is of no interest.
+    Answer(Response),
+    /// A call, to be answered by [`Call::answer`] with its body.
+    Call(Call),
+}
+
+/// A call of the API that may be answered.
+pub struct Call {
+    route: Route,
+    query: Query,
+    place: shard::Call,
+    body_bytes: usize,
+}
+
+/// Judges a request on the admin listener, which came to this shard, by its head.
+pub fn admit(head: &Head, shard: &Rc<Shard>, config: &Config, keys: &Keys) -> Admission {
+    let Some(path) = head.path.strip_prefix("/api/") else {
+        return Admission::Answer(operators_page(head, shard, config));
+    };
+    shard.metrics().api_requests_total.add(1);
+    match judge(path, head, shard, (config, keys)) {
+        Ok(call) => Admission::Call(call),
+        Err(refused) => Admission::Answer(closed_to_caches(shard, refused.response())),
+    }
+}
+
+fn judge(
+    path: &str,
+    head: &Head,
+    shard: &Rc<Shard>,
+    (config, keys): (&Config, &Keys),
+) -> Result<Call, Refused> {
+    // First of all: whoever has no key learns nothing, and is waited for in nothing.
+    if !keys.admit(&head.headers) {
+        shard.metrics().api_unauthorized_total.add(1);
+        return Err(Refused::unauthorized());
+    }
+    let route = Route::of(path)?.ok_or_else(Refused::not_found)?;
+    route.check_method(&head.method)?;
+    let query = Query::of(head.query.as_deref(), &route)?;
+    let body_bytes = if route.is_post() { body_of(head, &route, &config.limits)? } else { 0 };
+    let place = shard.call().ok_or_else(|| {
+        shard.metrics().api_limited_total.add(1);
+        Refused::busy("as many calls are under way as may be: try again")
+    })?;
+    Ok(Call { route, query, place, body_bytes })
+}
+
+/// How long the body is that has to be read.
+fn body_of(head: &Head, route: &Route, limits: &Limits) -> Result<usize, Refused> {
+    let may_lack = matches!(route, Route::DisconnectUser(_) | Route::DisconnectConnection(_));
+    let len = match head.body {
+        Body::None if may_lack => return Ok(0),
+        Body::Length(len) => len,
+        Body::None | Body::Chunked => {
+            let message = "the body's length has to be told by Content-Length";
+            return Err(Refused::new(StatusCode::LENGTH_REQUIRED, "length_required", message));
+        }
+    };
+    if len > 0 && !is_json(&head.headers) {
+        let message = "the body has to be application/json";
+        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
+    }
+    let most = match route {
+        Route::Publish => PUBLISH_BYTES_MAX.max(limits.message.saturating_add(1 << 20)),
+        _ => BODY_BYTES_MAX,
+    };
+    usize::try_from(len).ok().filter(|_| len <= most).ok_or_else(|| {
+        let message = format!("the body has more than {most} bytes");
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    })
+}
+
+/// Whether the one Content-Type is JSON, parameters aside.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(header::CONTENT_TYPE).iter();
+    let field = fields.next().filter(|_| fields.next().is_none());
+    let media = field.and_then(|field| field.as_bytes().split(|&byte| byte == b';').next());
+    media.is_some_and(|media| media.trim_ascii().eq_ignore_ascii_case(b"application/json"))
+}
+
+impl Call {
+    /// How long its body is, which has to be read before it is answered.
+    pub fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// The answer, within some seconds.
+    pub async fn answer(self, body: &[u8], shard: &Shard, limits: &Limits) -> Response {
+        let answered = self.execute(body, limits).await;
+        closed_to_caches(shard, answered.unwrap_or_else(|refused| refused.response()))
+    }
+
+    /// The answer to a call whose body cannot be read now, for what is held already.
+    pub fn turn_away(self, shard: &Shard) -> Response {
+        shard.metrics().api_limited_total.add(1);
+        let refused = Refused::busy("as many bytes of bodies are held as may be: try again");
+        closed_to_caches(shard, refused.response())
+    }
+
+    /// The answer to a call whose body did not come in time.
+    pub fn too_late(self, shard: &Shard) -> Response {
+        let message = "the request's body took too long";
+        let refused = Refused::new(StatusCode::REQUEST_TIMEOUT, "body_deadline", message);
+        closed_to_caches(shard, refused.response())
+    }
+
+    async fn execute(self, body: &[u8], limits: &Limits) -> Result<Response, Refused> {
+        let Call { route, query, place, .. } = self;
+        match route {
+            Route::Publish => publish::publish(&place, body, limits).await,
+            Route::DisconnectUser(user) => changes::disconnect(&place, Who::User(user.into()), body).await,
+            Route::DisconnectConnection(connection) => {
+                changes::disconnect(&place, Who::Connection(connection), body).await
+            }
+            Route::Join(room) => changes::join(&place, &room, body, limits).await,
+            Route::Leave(room) => changes::leave(&place, &room, body, limits).await,
+            Route::Rooms => lists::rooms(&place, &query).await,
+            Route::Room(room) => lists::room(&place, &room, &query).await,
+            Route::History(_) => {
+                Err(Refused::new(StatusCode::NOT_FOUND, "no_history", "no rule keeps a history of this room"))
+            }
+            Route::Users => lists::users(&place, &query).await,
+            Route::Connections => lists::connections(&place, &query).await,
+        }
+    }
+}
+
+/// An answer of the API: what it says is true of this moment.
+fn closed_to_caches(shard: &Shard, response: Response) -> Response {
+    if response.status.is_client_error() || response.status.is_server_error() {
+        shard.metrics().api_errors_total.add(1);
+    }
+    response.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    Response::json(status, serde_json::to_vec(body).expect("what is told is strings and numbers"))
+}
+
+fn operators_page(head: &Head, shard: &Shard, config: &Config) -> Response {
     match head.path.as_str() {
         "/healthz" => read_only(head, || Response::json(StatusCode::OK, r#"{"status":"alive"}"#)),
         "/readyz" => readiness(head, shard),
@@ -47,3 +204,8 @@ fn read_only(head: &Head, answer: impl FnOnce() -> Response) -> Response {
     Response::json_error(StatusCode::METHOD_NOT_ALLOWED, "method", "GET and HEAD are what this path knows")
         .with(header::ALLOW, HeaderValue::from_static("GET, HEAD"))
 }
+
+/// Bytes of a publication's body, unless one message may be as long.
+const PUBLISH_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of every other body, which has a few names.
+const BODY_BYTES_MAX: u64 = 64 << 10;

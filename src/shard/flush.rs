@@ -60,6 +60,10 @@ impl Shard {
                         self.hub.borrow_mut().on_message(ShardId(from as u16), message)
                     }
                     Some(Parcel::Arrival(arrival)) => (self.door)(self, arrival),
+                    Some(Parcel::Question(key, question)) => {
+                        self.on_question(ShardId(from as u16), key, *question)
+                    }
+                    Some(Parcel::Answer(key, answer)) => self.on_answer(key, *answer),
                     None => break,
                 }
             }
@@ -71,6 +75,7 @@ impl Shard {
     fn exchange(&self) -> bool {
         let mut hub = self.hub.borrow_mut();
         let mut port = self.port.borrow_mut();
+        self.asking.say(|to, parcel| port.push(to, parcel));
         hub.push(&mut Outgoing(&mut port));
         // What comes in during a sweep waits for the next: it then goes to all in one write each. (Sealed
         // in the middle, 64 outstanding publications came in writes of 27, so in writes of 50.) A sweep
@@ -211,7 +216,7 @@ impl Lanes for Outgoing<'_> {
     fn push(&mut self, to: ShardId, message: Message) -> Result<(), Message> {
         self.0.push(usize::from(to.0), Parcel::Hub(message)).map_err(|parcel| match parcel {
             Parcel::Hub(message) => message,
-            Parcel::Arrival(_) => unreachable!("the lane hands back what it was given"),
+            _ => unreachable!("the lane hands back what it was given"),
         })
     }
 }

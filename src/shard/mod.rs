@@ -6,9 +6,12 @@
 //! Whatever panics inside hub, mesh or shard leaves state that nobody may look at again: every entry
 //! goes through a guard that ends the process, even where a connection's own panics are caught.
 
+mod answer;
+mod ask;
 mod delay;
 mod drain;
 mod flush;
+mod question;
 mod socket;
 mod timers;
 mod wheel;
@@ -31,9 +34,13 @@ use crate::net::{
 use crate::protocol::websocket::CloseCode;
 use crate::quota::{Quota, Seat};
 
+pub use answer::Pause;
+use ask::Asking;
+pub use ask::{Call, NoAnswer, QuestionKey};
 use delay::Delay;
 use drain::Drain;
 pub use flush::MESH_CAPACITY;
+pub use question::{Answer, Item, Outcome, Page, Question, Whom};
 pub use socket::Socket;
 use socket::{Entry, SocketKey};
 use timers::{Heartbeat, TICK, Tick, ticks_of};
@@ -109,6 +116,10 @@ pub enum Parcel {
     Hub(Message),
     /// A socket that was accepted on another core and has its place on this one.
     Arrival(Arrival),
+    /// A shard asks something for the API.
+    Question(QuestionKey, Box<Question>),
+    /// The answer.
+    Answer(QuestionKey, Box<Answer>),
 }
 
 /// A socket that was let in.
@@ -155,6 +166,7 @@ pub struct Shard {
     scratch: RefCell<Box<[u8]>>,
     /// Those who wait for a home, by its shard.
     waiters: Vec<Waiters>,
+    asking: Asking,
     flusher: Notify,
     /// Connections still to be written to of those that were behind when the sweep began.
     sweep_left: Cell<usize>,
@@ -192,6 +204,7 @@ impl Shard {
             hub: RefCell::new(Hub::new(seeds, limits.for_hub(port.shards()))),
             keeps_history: Cell::new(false),
             waiters: (0..port.shards()).map(|_| Waiters::new()).collect(),
+            asking: Asking::new(port.shards()),
             port: RefCell::new(port),
             sockets: RefCell::new(SlotMap::with_capacity_and_key(limits.connections)),
             outlets: RefCell::new(SecondaryMap::with_capacity(limits.connections)),
@@ -300,7 +313,7 @@ impl Shard {
                 self.node.quota.move_place(shard, self.index);
                 (self.door)(self, arrival);
             }
-            Err(Parcel::Hub(_)) => unreachable!("the lane hands back what it was given"),
+            Err(_) => unreachable!("the lane hands back what it was given"),
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! Decides, and does nothing: no socket, no hub, no clock. A token is never part of what is decided,
 //! logged or answered.
 
+use std::rc::Rc;
+
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::request::Name;
@@ -18,6 +20,8 @@ use crate::shard::Shard;
 pub(super) enum Admission {
     /// This answer.
     Answer(Response),
+    /// A call of the API, whose body is still to be read.
+    Call(Box<api::Call>),
     /// A WebSocket.
     Upgrade(Handshake, Upgrade),
     /// A stream of Server-Sent Events.
@@ -63,7 +67,7 @@ impl Stranger {
 pub(super) struct Court<'a> {
     pub(super) settings: &'a Settings,
     pub(super) pages: Option<&'a Pages>,
-    pub(super) shard: &'a Shard,
+    pub(super) shard: &'a Rc<Shard>,
     pub(super) request: Name<'a>,
     /// Unix time in seconds.
     pub(super) now_s: u64,
@@ -72,7 +76,13 @@ pub(super) struct Court<'a> {
 /// Judges a request that came by `door`.
 pub(super) fn judge(head: &Head, door: Door, court: Court<'_>) -> Admission {
     match door {
-        Door::Admin => Admission::Answer(api::answer(head, court.shard, &court.settings.config)),
+        Door::Admin => {
+            let settings = court.settings;
+            match api::admit(head, court.shard, &settings.config, &settings.keys) {
+                api::Admission::Answer(response) => Admission::Answer(response),
+                api::Admission::Call(call) => Admission::Call(Box::new(call)),
+            }
+        }
         Door::Public => judge_public(head, court),
     }
 }

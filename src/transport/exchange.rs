@@ -1,7 +1,9 @@
 //! HTTP/1.1 on one socket: request after request, until one upgrades or streams, or the connection closes.
 //!
 //! Each exchange ends in next, upgrade, stream or close. A head is read under a deadline that its bytes do not
-//! extend; what arrives behind a head that upgrades is kept for the WebSocket.
+//! extend, and so is a body; what arrives behind a head that upgrades is kept for the WebSocket.
+
+mod body;
 
 use std::cell::Cell;
 use std::net::Shutdown;
@@ -69,7 +71,7 @@ pub(super) async fn serve(
     loop {
         let read = exchange.read_head().await;
         request.set(services.requests.next());
-        let head = match read {
+        let mut head = match read {
             Read::Head(head) => head,
             Read::Refused(error) => return exchange.close_with(error.response()).await,
             Read::Late => return exchange.close_with(late()).await,
@@ -106,6 +108,16 @@ pub(super) async fn serve(
                 if door == Door::Public && response.status == StatusCode::UNAUTHORIZED {
                     metrics.unauthorized_total.add(1);
                 }
+                if door == Door::Admin {
+                    exchange.pass_over_body(&mut head).await;
+                }
+                if !exchange.answer(&head, response).await {
+                    return None;
+                }
+            }
+            Admission::Call(call) => {
+                // Boxed: few sockets are an operator's, and the others need not make room for it.
+                let response = Box::pin(exchange.call(*call, &mut head, &settings)).await?;
                 if !exchange.answer(&head, response).await {
                     return None;
                 }

@@ -23,6 +23,7 @@ use http::StatusCode;
 use tracing::field::display;
 use tracing::{debug, error};
 
+use crate::api;
 use crate::auth::jwt::{NoVerifier, Verifier};
 use crate::config::{Config, Mode, RoomRule};
 use crate::net::{Instant, Writer, catch, now, spawn};
@@ -39,6 +40,8 @@ pub struct Services {
     settings: RefCell<Rc<Settings>>,
     pages: Option<Pages>,
     requests: Requests,
+    /// Bytes of requests' bodies that are read or answered.
+    body_bytes: Cell<usize>,
     /// When a handler's panic was said last.
     panic_said: Cell<Option<Instant>>,
 }
@@ -50,6 +53,8 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// Judges tokens; none with `auth.mode = "none"`.
     pub verifier: Option<Arc<Verifier>>,
+    /// Of the API.
+    pub keys: api::Keys,
 }
 
 /// Pages that a node serves besides its configured paths; shared by all workers.
@@ -58,7 +63,13 @@ pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 impl Services {
     /// By these settings, with these pages besides the configured paths, and names for requests.
     pub fn new(settings: Settings, pages: Option<Pages>, requests: Requests) -> Services {
-        Services { settings: RefCell::new(Rc::new(settings)), pages, requests, panic_said: Cell::default() }
+        Services {
+            settings: RefCell::new(Rc::new(settings)),
+            pages,
+            requests,
+            body_bytes: Cell::default(),
+            panic_said: Cell::default(),
+        }
     }
 
     /// The settings that hold now. Whoever keeps them over a wait goes by old ones.
@@ -93,7 +104,8 @@ impl Settings {
             Mode::None => None,
             Mode::Jwt => Some(Arc::new(Verifier::new(&config.auth)?)),
         };
-        Ok(Settings { config, verifier })
+        let keys = api::Keys::new(&config.admin.keys);
+        Ok(Settings { config, verifier, keys })
     }
 
     fn rules(&self) -> &[RoomRule] {
@@ -116,7 +128,7 @@ impl Settings {
 pub enum Door {
     /// For everybody.
     Public,
-    /// For operators: health and metrics.
+    /// For operators: health, metrics and the API.
     Admin,
 }
 

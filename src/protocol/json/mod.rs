@@ -10,3 +10,4 @@ mod value;
 
 pub use span::{DEPTH_MAX, KEYS_MAX, Malformed, Object};
 pub use text::{BadText, decode, escape, escaped_len};
+pub use value::judge;

@@ -7,7 +7,16 @@
 //! A SIMD parser is not the judge here: simd-json refuses integers beyond 64 bits, numbers beyond an f64 and
 //! halves of surrogate pairs, and its tape costs more than this pass at every size from 100 bytes to 64 KiB.
 
-use super::span::Malformed;
+use super::span::{DEPTH_MAX, Malformed};
+
+/// Judges a whole text that has to be one JSON value, with whitespace around it or without.
+///
+/// # Errors
+/// Whatever is none by RFC 8259, and one nested deeper than [`DEPTH_MAX`].
+pub fn judge(text: &[u8]) -> Result<(), Malformed> {
+    let end = value_end(text, 0, DEPTH_MAX)?;
+    if space_end(text, end) == text.len() { Ok(()) } else { Err(Malformed::Syntax) }
+}
 
 /// The index just past the value that begins at `at`, after any whitespace.
 ///
@@ -172,7 +181,15 @@ mod tests {
 
     /// Whether the whole of `text` is one value, by us.
     fn is_value(text: &[u8]) -> bool {
-        value_end(text, 0, 64).is_ok_and(|end| space_end(text, end) == text.len())
+        judge(text).is_ok()
+    }
+
+    #[test]
+    fn a_value_is_judged_to_its_end_and_64_deep() {
+        let nested = |depth: usize| format!(" {}{} ", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(judge(nested(64).as_bytes()), Ok(()));
+        assert_eq!(judge(nested(65).as_bytes()), Err(Malformed::TooDeep));
+        assert_eq!(judge(b"1 2"), Err(Malformed::Syntax));
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! What is done to connections from outside: goodbyes, and memberships on behalf of a user.
+//!
+//! The connections themselves do it, each at its shard; here it is said which, and counted. Asks no room rule: whoever
+//! has a key is trusted.
+
+use http::StatusCode;
+use serde::Serialize;
+
+use super::refused::Refused;
+use super::sent::{self, Who};
+use crate::config::Limits;
+use crate::hub::ConnectionId;
+use crate::protocol::http::Response;
+use crate::shard::{Answer, Call, Question, Whom};
+
+/// How many connections it made a difference to.
+#[derive(Serialize)]
+struct Disconnected {
+    disconnected: usize,
+}
+
+#[derive(Serialize)]
+struct Joined {
+    joined: usize,
+}
+
+#[derive(Serialize)]
+struct Left {
+    left: usize,
+}
+
+/// `POST /api/users/U/disconnect`, `POST /api/connections/C/disconnect`.
+pub(super) async fn disconnect(call: &Call, who: Who, body: &[u8]) -> Result<Response, Refused> {
+    let (code, reason) = sent::goodbye(body)?;
+    let dismiss = |whom| Question::Dismiss(whom, code, reason.clone());
+    let disconnected = change(call, who, dismiss).await?;
+    Ok(super::json(StatusCode::OK, &Disconnected { disconnected }))
+}
+
+/// `POST /api/rooms/R/join`. The client is told nothing: what is published in the room simply comes.
+pub(super) async fn join(call: &Call, room: &str, body: &[u8], limits: &Limits) -> Result<Response, Refused> {
+    sent::check_room(room, limits)?;
+    let joined = change(call, sent::who(body)?, |whom| Question::Join(whom, room.into())).await?;
+    Ok(super::json(StatusCode::OK, &Joined { joined }))
+}
+
+/// `POST /api/rooms/R/leave`. The client is told nothing: nothing more comes from the room.
+pub(super) async fn leave(
+    call: &Call,
+    room: &str,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Response, Refused> {
+    sent::check_room(room, limits)?;
+    let left = change(call, sent::who(body)?, |whom| Question::Leave(whom, room.into())).await?;
+    Ok(super::json(StatusCode::OK, &Left { left }))
+}
+
+/// Asks whoever has those that are meant, and adds up for how many it made a difference.
+async fn change(call: &Call, who: Who, question: impl Fn(Whom) -> Question) -> Result<usize, Refused> {
+    let answers = match who {
+        Who::User(user) => call.ask_all(|| question(Whom::User(user.clone()))).await?,
+        Who::Connection(name) => {
+            let id = ConnectionId::parse(&name).filter(|id| call.shards().any(|shard| shard == id.shard));
+            let ConnectionId { shard, key } = id.ok_or_else(Refused::no_connection)?;
+            match call.ask(shard, question(Whom::Connection(key))).await? {
+                Answer::Changed { known: false, .. } => return Err(Refused::no_connection()),
+                answer => vec![answer],
+            }
+        }
+    };
+    let count = |answer| match answer {
+        Answer::Changed { count, .. } => count,
+        other => unreachable!("{other:?} is no change"),
+    };
+    Ok(answers.into_iter().map(count).sum())
+}
