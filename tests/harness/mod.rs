@@ -4,6 +4,7 @@
 //! `vestibule::protocol` cannot hide itself. A result is polled for under a deadline, never slept for.
 #![allow(dead_code, reason = "each test file uses a part of the harness")]
 
+mod api;
 mod crowd;
 mod deadline;
 mod dice;
@@ -17,6 +18,7 @@ mod stalled;
 
 #[allow(unused_imports, reason = "each test file uses a part of the harness")]
 pub(crate) use self::{
+    api::{Api, done, refusal, request},
     crowd::{Crowd, Sight},
     deadline::{Deadline, PATIENCE, until},
     dice::Dice,

@@ -70,7 +70,7 @@ fn what_is_wrong_is_named_with_its_place() {
     for (body, code, place) in [
         ("", "bad_json", r#""line":1,"column":1"#),
         ("{\"room\":\"r\",\n  \"payload\":1,}", "bad_json", r#""line":2,"column":15"#),
-        ("{\"room\":\"r\",\"payload\":1,\"rooom\":2}", "bad_json", r#""line":1,"column":32"#),
+        ("{\"room\":\"r\",\"payload\":1,\"rooom\":2}", "bad_json", r#""line":1,"column":31"#),
         ("{\"room\":\"r\",\"payload\":1,\"room\":\"r\"}", "bad_json", r#""line":1,"column":30"#),
         ("{\"room\":\"r\",\"payload\":1} x", "bad_json", r#""line":1,"column":26"#),
         ("{\"room\":\"r\",\"payload\":1}\n{}", "bad_json", r#""line":2,"column":1"#),
