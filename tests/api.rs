@@ -348,6 +348,61 @@ fn whoever_stays_is_listed_once_while_others_come_and_go() {
     }
 }
 
+#[test]
+fn what_a_room_keeps_is_told_from_a_place_on() {
+    for (setup, shards) in Setup::each().into_iter().zip([1, 2]) {
+        let server = setup.history("kept*", 3, "1m").start();
+        let mut members = members_on_each(&server, "ann", shards);
+        let mut api = Api::of(&server);
+        // On whichever shard its home is.
+        for room in ["kept1", "kept2", "kept3"] {
+            let path = format!("/api/rooms/{room}/history");
+            assert_eq!(api.get(&path), json!({ "room": room, "position": null, "publications": [] }));
+            let positions: Vec<String> = (0..5)
+                .map(|n| {
+                    let item =
+                        json!({ "room": room, "payload": { "n": n }, "event": "e", "id": n.to_string() });
+                    let told = api.post("/api/publish", &item.to_string());
+                    assert_eq!(api.post("/api/publish", &item.to_string()), told, "the same answer again");
+                    told["position"].as_str().unwrap().to_owned()
+                })
+                .collect();
+            let (epoch, _) = positions[0].split_once('-').unwrap();
+            assert_eq!(positions, (1..=5).map(|offset| format!("{epoch}-{offset}")).collect::<Vec<_>>());
+            let told = |n: usize| json!({ "position": positions[n], "event": "e", "payload": { "n": n } });
+            let publications = json!([told(2), told(3), told(4)]);
+            assert_eq!(
+                api.get(&path),
+                json!({ "room": room, "position": positions[4], "publications": publications })
+            );
+            let since = |since: &str| format!("{path}?since={since}");
+            let held = api.get(&since(&positions[3]));
+            assert_eq!((&held["recovered"], &held["publications"]), (&json!(true), &json!([told(4)])));
+            assert_eq!(api.get(&since(&positions[4]))["publications"], json!([]));
+            let first = api.get(&format!("{}&limit=1", since("earliest")));
+            assert_eq!((&first["recovered"], &first["publications"]), (&json!(true), &json!([told(2)])));
+            assert_eq!(api.get(&since(&positions[0]))["recovered"], false, "it is not held any more");
+            assert_eq!(api.get(&since("00000001-0"))["recovered"], false, "another epoch");
+            assert_eq!(api.refused("GET", &since("x"), None).0, 400);
+            // Nobody was there so far; who joins on behalf stands at the end.
+            let rooms = api.get("/api/rooms");
+            assert!(
+                rooms["rooms"].as_array().unwrap().contains(&json!({ "room": room, "members": 0 })),
+                "{rooms}"
+            );
+            assert_eq!(
+                api.post(&format!("/api/rooms/{room}/join"), r#"{"user":"ann"}"#)["joined"],
+                members.len()
+            );
+            assert_eq!(api.get(&format!("/api/rooms/{room}"))["position"], json!(positions[4]));
+            api.post("/api/publish", &json!({ "room": room, "payload": "live" }).to_string());
+            members.iter_mut().for_each(|member| assert_eq!(heard(member), "live"));
+        }
+        assert_eq!(api.refused("GET", "/api/rooms/other/history", None).0, 404);
+        server.stop();
+    }
+}
+
 /// A name as a part of a path.
 fn percent(name: &str) -> String {
     name.bytes().map(|byte| format!("%{byte:02X}")).collect()

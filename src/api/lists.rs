@@ -193,6 +193,7 @@ fn cut_connections(
 fn transport_of(format: Format) -> &'static str {
     match format {
         Format::Native => "websocket",
+        Format::Stream | Format::Part => "sse",
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`readiness`], where `server.health_path` says so. Never logs a body or a key.
 
 mod changes;
+mod history;
 mod keys;
 mod lists;
 mod page;
@@ -150,9 +151,7 @@ impl Call {
             Route::Leave(room) => changes::leave(&place, &room, body, limits).await,
             Route::Rooms => lists::rooms(&place, &query).await,
             Route::Room(room) => lists::room(&place, &room, &query).await,
-            Route::History(_) => {
-                Err(Refused::new(StatusCode::NOT_FOUND, "no_history", "no rule keeps a history of this room"))
-            }
+            Route::History(room) => history::read(&place, &room, &query).await,
             Route::Users => lists::users(&place, &query).await,
             Route::Connections => lists::connections(&place, &query).await,
         }

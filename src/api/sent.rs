@@ -17,6 +17,7 @@ use super::refused::Refused;
 use crate::config::Limits;
 use crate::hub::{ConnectionId, Exclude, Publication};
 use crate::protocol::json;
+use crate::protocol::sse::{BadEventName, check_event_name};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::{Item, Pause};
 
@@ -115,17 +116,8 @@ pub(super) fn check_room(room: &str, limits: &Limits) -> Result<(), Refused> {
 }
 
 fn check_event(event: &str) -> Result<(), Refused> {
-    let bad = |message| Err(Refused::new(StatusCode::BAD_REQUEST, "event_name", message));
-    if event.is_empty() || event.len() > EVENT_LEN_MAX {
-        return bad("an event's name has 1 to 256 bytes");
-    }
-    if event.chars().any(char::is_control) {
-        return bad("the event's name has control characters");
-    }
-    if RESERVED_EVENTS.contains(&event) {
-        return bad("the event's name is reserved");
-    }
-    Ok(())
+    let bad = |bad: BadEventName| Refused::new(StatusCode::BAD_REQUEST, "event_name", bad.message());
+    check_event_name(event).map_err(bad)
 }
 
 #[derive(serde::Deserialize)]
@@ -305,10 +297,6 @@ const ITEMS_MAX: usize = 1000;
 const EXCEPT_MAX: usize = 100;
 /// Bytes of a publication's id.
 const ID_LEN_MAX: usize = 64;
-/// Bytes of an event's name.
-const EVENT_LEN_MAX: usize = 256;
-/// Names that mean something else to a client.
-const RESERVED_EVENTS: [&str; 5] = ["connected", "gap", "close", "error", "open"];
 /// Bytes of a reason: what a close frame holds besides its code.
 const REASON_LEN_MAX: usize = 123;
 /// Bytes of a body that are read between two pauses.

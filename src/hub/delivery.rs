@@ -14,8 +14,10 @@ use crate::protocol::websocket::CloseCode;
 impl Hub {
     /// The one door by which a publication enters a room here, whoever published it.
     pub(super) fn append(&mut self, room: RoomKey, publication: &Publication, position: Position) {
-        let Some(entry) = self.rooms.get(room) else { return };
-        let skip = self.resolve(entry, room, &publication.exclude);
+        if !self.rooms.contains_key(room) {
+            return;
+        }
+        let skip = self.resolve(room, &publication.exclude);
         self.counts.appended += 1;
         self.write_log(room, |entry| {
             entry.position = Some(position);
@@ -46,7 +48,7 @@ impl Hub {
     }
 
     /// The local members that an exclusion names.
-    fn resolve(&self, entry: &Room, room: RoomKey, exclude: &Exclude) -> SmallVec<[ConnectionKey; 2]> {
+    fn resolve(&self, room: RoomKey, exclude: &Exclude) -> SmallVec<[ConnectionKey; 2]> {
         let is_member = |key: ConnectionKey| {
             let memberships = self.connections.get(key).map(|connection| &connection.memberships);
             memberships.is_some_and(|all| all.iter().any(|one| one.room == room && one.index.is_some()))
@@ -54,10 +56,7 @@ impl Hub {
         let here = exclude.connections.iter().filter(|connection| connection.shard == self.options.shard);
         let mut skip: SmallVec<[ConnectionKey; 2]> =
             here.map(|connection| connection.key).filter(|&key| is_member(key)).collect();
-        if !exclude.users.is_empty() {
-            let named = |key| exclude.users.iter().any(|user| **user == *self.connections[key].user);
-            skip.extend(entry.members.iter().map(|member| member.connection).filter(|&key| named(key)));
-        }
+        self.members_of_users(room, &exclude.users, |key| skip.push(key));
         for other in exclude.rooms.iter().filter_map(|name| self.rooms_by_name.get(&**name)) {
             let both = self.rooms[*other].members.iter().map(|member| member.connection);
             skip.extend(both.filter(|&key| is_member(key)));

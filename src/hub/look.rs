@@ -120,16 +120,20 @@ impl Hub {
     /// What a connection is to a room.
     pub fn relation(&self, key: ConnectionKey, room: &str) -> Relation {
         let Some(&room) = self.rooms_by_name.get(room) else { return Relation::Stranger };
-        self.relation_in(key, room)
+        self.relation_to(key, room)
     }
 
-    fn relation_in(&self, key: ConnectionKey, room: RoomKey) -> Relation {
+    fn relation_to(&self, key: ConnectionKey, room: RoomKey) -> Relation {
         let memberships = self.connections.get(key).map(|connection| &*connection.memberships);
         match memberships.unwrap_or_default().iter().find(|membership| membership.room == room) {
             None => Relation::Stranger,
             Some(membership) if membership.index.is_none() => Relation::Waiting,
             Some(_) => Relation::Member,
         }
+    }
+
+    pub(super) fn is_member(&self, key: ConnectionKey, room: RoomKey) -> bool {
+        self.relation_to(key, room) == Relation::Member
     }
 
     /// How many members a room has here.
@@ -193,7 +197,7 @@ impl ConnectionScan {
             Whose::User(user) => {
                 hub.connections.get(key).is_some_and(|connection| *connection.user == **user)
             }
-            Whose::Room(_) => room.is_some_and(|room| hub.relation_in(key, room) == Relation::Member),
+            Whose::Room(_) => room.is_some_and(|room| hub.is_member(key, room)),
         };
         for &key in &self.keys[self.at..end] {
             let order = order_of(key);

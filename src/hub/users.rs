@@ -9,8 +9,9 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use slotmap::SlotMap;
 
+use super::Hub;
 use super::connection::Connection;
-use super::message::ConnectionKey;
+use super::message::{ConnectionKey, RoomKey};
 
 /// The users with connections here.
 pub(super) struct Users {
@@ -124,6 +125,28 @@ impl Users {
     }
 }
 
+impl Hub {
+    /// The members of a room here that are these users': by whichever is the shorter way, the user's connections or the
+    /// room's members.
+    pub(super) fn members_of_users(
+        &self,
+        room: RoomKey,
+        users: &[Box<str>],
+        mut take: impl FnMut(ConnectionKey),
+    ) {
+        for user in users {
+            let members = &self.rooms[room].members;
+            if self.users.count(&self.connections, user) <= members.len() {
+                let connections = self.users.connections_of(&self.connections, user);
+                connections.filter(|&key| self.is_member(key, room)).for_each(&mut take);
+            } else {
+                let members = members.iter().map(|member| member.connection);
+                members.filter(|&key| *self.connections[key].user == **user).for_each(&mut take);
+            }
+        }
+    }
+}
+
 /// The hash that the table goes by, of the tag alone: a table that grows looks at no connection.
 fn spread(tag: Tag) -> u64 {
     u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -136,7 +159,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::hub::{Hub, Limits, Options, ShardId, Wire};
+    use crate::hub::{Hub, Join, Limits, Options, ShardId, Step, Wire};
 
     fn hub() -> Hub {
         let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 2 };
@@ -166,6 +189,25 @@ mod tests {
             }
         }
         assert!(hub.users.is_empty() && of(&hub, "anonymous").is_empty());
+    }
+
+    #[test]
+    fn a_users_members_are_found_the_shorter_way_and_the_longer() {
+        let mut hub = hub();
+        let many: Vec<_> = (0..5).map(|_| hub.connect("many".into(), Wire::Native)).collect();
+        let one = hub.connect("one".into(), Wire::Native);
+        for key in [many[1], many[3], one] {
+            assert_eq!(hub.join(key, "r", Join::default()), Ok(Step::Done));
+        }
+        let room = hub.rooms_by_name["r"];
+        let named = |users: &[&str]| {
+            let users: Vec<Box<str>> = users.iter().map(|user| (*user).into()).collect();
+            let mut found = BTreeSet::new();
+            hub.members_of_users(room, &users, |key| assert!(found.insert(key)));
+            found
+        };
+        assert_eq!(named(&["many"]), BTreeSet::from([many[1], many[3]]), "five connections, three members");
+        assert_eq!(named(&["one", "nobody"]), BTreeSet::from([one]));
     }
 
     proptest! {

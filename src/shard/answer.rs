@@ -11,7 +11,7 @@ use super::ask::ANSWER_WITHIN;
 use super::question::{Answer, Item, Outcome, Page, Question, Whom};
 use super::{GOODBYE_WITHIN, Shard};
 use crate::hub::{
-    Accepted, ConnectionId, ConnectionKey, Hub, NameScan, Once, Seen, ShardId, Standing, Step, Whose,
+    Accepted, ConnectionId, ConnectionKey, Hub, Join, NameScan, Once, Relation, Seen, ShardId, Step, Whose,
 };
 use crate::net::{Instant, Turn, now, sleep, within};
 use crate::protocol::websocket::CloseCode;
@@ -35,7 +35,11 @@ pub(super) async fn to(shard: &Rc<Shard>, question: Question) -> Answer {
             let hub = shard.hub.borrow();
             Answer::Members(rooms.iter().map(|room| hub.members(room)).collect())
         }
-        Question::Position(room) => Answer::Position(shard.hub.borrow().position(&room)),
+        Question::Position(room) => Answer::Position(shard.hub.borrow().position_of(&room)),
+        Question::History(room, since, limit) => {
+            let read = shard.with_hub(|hub| hub.history(&room, since, limit));
+            Answer::History(read.map(Box::new))
+        }
         Question::Publish(items) => Answer::Published(publish(shard, items, &mut pause).await),
         Question::Join(whom, room) => join(shard, whom, &room, &mut pause).await,
         Question::Leave(whom, room) => {
@@ -175,12 +179,12 @@ async fn join(shard: &Shard, whom: Whom, room: &str, pause: &mut Pause) -> Answe
     let home = shard.hub.borrow().home_of(room);
     let mut count = 0;
     for (nth, key) in asked.into_iter().enumerate() {
-        let standing = || shard.hub.borrow().standing(key, room);
-        while standing() == Standing::Waiting && now() < until {
+        let relation = || shard.hub.borrow().relation(key, room);
+        while relation() == Relation::Waiting && now() < until {
             // Its answer wakes one who waits for the home, and that may be another.
             _ = within(LOOK_EVERY, shard.wait_for(home)).await;
         }
-        count += usize::from(standing() == Standing::Member);
+        count += usize::from(relation() == Relation::Member);
         if nth % LOOKS_A_TURN == LOOKS_A_TURN - 1 {
             pause.take().await;
         }
@@ -190,12 +194,12 @@ async fn join(shard: &Shard, whom: Whom, room: &str, pause: &mut Pause) -> Answe
 
 /// True if the connection was a stranger to the room and is one no more, or has its join under way.
 async fn join_one(shard: &Shard, key: ConnectionKey, room: &str, until: Instant) -> bool {
-    if shard.hub.borrow().standing(key, room) != Standing::Stranger {
+    if shard.hub.borrow().relation(key, room) != Relation::Stranger {
         return false;
     }
     shard.share_rooms();
     loop {
-        let step = shard.with_hub(|hub: &mut Hub| hub.join(key, room, None));
+        let step = shard.with_hub(|hub: &mut Hub| hub.join(key, room, Join::default()));
         match step {
             Ok(Step::Done) => return true,
             Ok(Step::Wait(home)) => {
@@ -236,6 +240,10 @@ async fn publish(shard: &Shard, items: Vec<Item>, pause: &mut Pause) -> Vec<Outc
 async fn publish_one(shard: &Shard, item: &Item, until: Instant) -> Option<Outcome> {
     let Item { room, publication, id } = item;
     let metrics = shard.metrics();
+    if shard.keeps_history() {
+        // A publication opens a room too, where its rule keeps a history.
+        shard.share_rooms();
+    }
     loop {
         let once = shard.with_hub(|hub| match id {
             Some(id) => hub.publish_once(room, id, publication, shard.node.elapsed()),

@@ -226,3 +226,6 @@ const CALLS_MAX: usize = 256;
 const ANSWERING_MAX: usize = 1024;
 /// How long a shard has to answer.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

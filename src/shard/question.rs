@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::hub::{ConnectionId, ConnectionKey, Position, Publication, Seen, Whose};
+use crate::hub::{ConnectionId, ConnectionKey, Position, Publication, Read, Seen, Since, Whose};
 use crate::protocol::websocket::CloseCode;
 
 /// Asked of one shard.
@@ -20,6 +20,8 @@ pub enum Question {
     Members(Vec<Arc<str>>),
     /// Where the order of a room stands: of its home alone.
     Position(Box<str>),
+    /// What is held of a room, from a place on, the oldest so many: of its home alone.
+    History(Box<str>, Option<Since>, usize),
     /// To publish these, in this order, into rooms whose home is there.
     Publish(Vec<Item>),
     /// To make connections there members of a room.
@@ -70,6 +72,8 @@ pub enum Answer {
     Members(Vec<usize>),
     /// A position, where the room has one.
     Position(Option<Position>),
+    /// What is held; none where no rule keeps anything.
+    History(Option<Box<Read>>),
     /// One outcome an item, in their order.
     Published(Vec<Outcome>),
     /// What changed.
