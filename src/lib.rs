@@ -7,7 +7,7 @@
 //! main ── cli
 //!   └── server       workers, drain, reload, systemd             the roof
 //!        ├── transport   websocket over HTTP/1.1                 rooms with a
-//!        │    ├── api      health · metrics                      view of the
+//!        │    ├── api      publish · lists · health · metrics    view of the
 //!        │    └── auth     jwt · origin · room rules  (pure)     street
 //!        └── shard       one core: hub + port + sockets          the engine room
 //!             ├── hub        rooms, logs, cursors   (pure)

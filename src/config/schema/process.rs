@@ -87,7 +87,7 @@ pub(super) const SERVER: Section = Section {
 
 pub(super) const ADMIN: Section = Section {
     name: "admin",
-    help: "The operator's listener: metrics and health. Never reachable through a public listener.",
+    help: "The operator's listener: API, metrics and health. Never reachable through a public listener.",
     keys: Keys::Table(&[
         Key {
             name: "address",
@@ -109,7 +109,7 @@ pub(super) const ADMIN: Section = Section {
                 },
             ),
             default: "[]",
-            help: "Keys for the API, as Authorization: Bearer KEY; there is no API yet. Metrics and health need none.",
+            help: "Keys for the API, as Authorization: Bearer KEY; without any nobody may use it. Metrics and health need none.",
             past: "",
         },
     ]),
