@@ -140,7 +140,9 @@ fn where_no_room_has_a_place_one_that_nobody_is_in_makes_it() {
 fn another_rule_takes_hold_of_rooms_that_are_there() {
     let mut hub = hub(1 << 20);
     let ada = join(&mut hub, "room", None);
-    ["1", "2", "3"].map(|payload| publish(&mut hub, "room", payload));
+    for payload in ["1", "2", "3"] {
+        publish(&mut hub, "room", payload);
+    }
     hub.set_keeper(Box::new(|_| Keep { publications: 2, ttl_ms: SECOND }));
     assert_eq!(held(&mut hub, "room", None).1, ["2", "3"]);
     hub.set_keeper(Box::new(|_| Keep::NONE));

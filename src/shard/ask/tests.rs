@@ -31,6 +31,7 @@ fn shards() -> [Rc<Shard>; 2] {
         drain: Duration::ZERO,
         heartbeat_interval: Duration::from_secs(60),
         heartbeat_timeout: Duration::from_secs(60),
+        stream_heartbeat: Duration::from_secs(60),
     };
     let ports = mesh::build(bells, MESH_CAPACITY);
     let shards: Vec<Rc<Shard>> = ports
