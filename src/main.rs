@@ -26,6 +26,9 @@ fn main() -> ExitCode {
         Ok(Asked::Demo(asked)) => {
             demo::show(asked.address, environment()).map_err(|error| (error.exit_code(), error.to_string()))
         }
+        Ok(Asked::Errand(errand)) => errand
+            .run(&mut std::io::stdin().lock(), &mut std::io::stdout().lock())
+            .map_err(|failure| (failure.exit_code(), failure.to_string())),
         Err(failure) => Err((failure.exit_code(), failure.to_string())),
     };
     server::flush_logs();

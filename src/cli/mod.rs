@@ -1,21 +1,36 @@
 //! The command line: what was asked for, and the answer where a text is one.
 //!
 //! `check`, `config` and `token` are answered here; `serve` and `demo` are handed back to the door, which has
-//! the server. Prints nothing and ends nothing: the door does, with the exit code it is told.
+//! the server, and so are the errands to a node that runs, for which the door has the streams. Prints nothing and ends
+//! nothing: the door does, with the exit code it is told.
 
 mod check;
 mod config;
+mod connections;
+mod disconnect;
+mod errand;
+mod node;
+mod publish;
+mod rooms;
+mod table;
 mod token;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Complaints;
+use errand::Task;
 
 pub use check::Check;
 pub use config::Print;
+pub use connections::Connections;
+pub use disconnect::Disconnect;
+pub use errand::{Errand, Reach};
+pub use publish::Publish;
+pub use rooms::Rooms;
 pub use token::{Mint, Token};
 
 /// An io_uring edge proxy that holds WebSocket connections and rooms for application backends.
@@ -45,6 +60,18 @@ pub enum Command {
     /// Mint a JSON Web Token with the configured key
     #[command(after_help = EXIT_CODES)]
     Token(Token),
+    /// Publish into a room of a running node, as a backend does
+    #[command(after_help = ERRAND_HELP)]
+    Publish(Publish),
+    /// List rooms of a running node, the members of one, or what it still holds
+    #[command(after_help = ERRAND_HELP)]
+    Rooms(Rooms),
+    /// List connections of a running node
+    #[command(after_help = ERRAND_HELP)]
+    Connections(Connections),
+    /// Close connections of a running node
+    #[command(after_help = ERRAND_HELP)]
+    Disconnect(Disconnect),
 }
 
 /// `vestibule serve`.
@@ -72,6 +99,8 @@ pub enum Asked {
     Serve(Serve),
     /// A demonstration.
     Demo(Demo),
+    /// A question to a running node: [`Errand::run`]; then exit 0.
+    Errand(Errand),
 }
 
 /// Why a command could not be answered; `Display` is for standard error.
@@ -80,17 +109,23 @@ pub enum Failure {
     /// The configuration is wrong.
     #[error("{0}")]
     Configuration(#[from] Complaints),
-    /// A flag's value cannot be used with this configuration.
+    /// The configuration is good, and does not say what this command needs.
+    #[error("{0}")]
+    Unfit(String),
+    /// A flag's value cannot be used with this configuration, or a node that was asked has refused.
     #[error("{0}")]
     Command(String),
+    /// The answer cannot be written.
+    #[error("standard output: {0}")]
+    Output(io::Error),
 }
 
 impl Failure {
     /// The exit code to end with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => EXIT_CONFIGURATION,
-            Self::Command(_) => EXIT_FAILED,
+            Self::Configuration(_) | Self::Unfit(_) => EXIT_CONFIGURATION,
+            Self::Command(_) | Self::Output(_) => EXIT_FAILED,
         }
     }
 }
@@ -108,8 +143,21 @@ impl Command {
             Self::Check(check) => check.answer(env).map(Asked::Print),
             Self::Config(print) => Ok(Asked::Print(print.answer())),
             Self::Token(token) => token.answer(env, now_s, mint).map(Asked::Print),
+            Self::Publish(publish) => errand(Task::Publish(publish), env),
+            Self::Rooms(rooms) => errand(Task::Rooms(rooms), env),
+            Self::Connections(connections) => errand(Task::Connections(connections), env),
+            Self::Disconnect(disconnect) => errand(Task::Disconnect(disconnect), env),
         }
     }
+}
+
+fn errand(task: Task, env: Vec<(String, String)>) -> Result<Asked, Failure> {
+    Errand::new(task, env).map(Asked::Errand)
+}
+
+/// A name on the command line; which ones there can be is for the node to say.
+fn name(text: &str) -> Result<String, String> {
+    if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// The environment, as [`crate::config::load`] takes it: what is not UTF-8 has U+FFFD in it.
@@ -129,6 +177,16 @@ Exit codes:
    1  something failed while running
    2  the command line is wrong
   78  the configuration is wrong, or asks for what this machine has not; trying again will not help";
+
+const ERRAND_HELP: &str = "\
+The node is asked at admin.address with the first of admin.keys, both from the configuration. --url and the variable
+VESTIBULE_API_KEY come before it; with both of them no configuration is read. A key never stands on the command line.
+
+Exit codes:
+   0  all is well
+   1  the node refuses, and says why, or there is none
+   2  the command line is wrong
+  78  the configuration is wrong, or does not say where the node is or which key it takes";
 
 #[cfg(test)]
 mod tests {
@@ -156,6 +214,24 @@ mod tests {
         }
     }
 
+    /// The errand of a command line, behind the program's name.
+    pub(super) fn task(line: &[&str]) -> Task {
+        let line = ["vestibule"].iter().chain(line);
+        match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Command::Publish(publish)) => Task::Publish(publish),
+            Ok(Command::Rooms(rooms)) => Task::Rooms(rooms),
+            Ok(Command::Connections(connections)) => Task::Connections(connections),
+            Ok(Command::Disconnect(disconnect)) => Task::Disconnect(disconnect),
+            other => panic!("{other:?} is no errand"),
+        }
+    }
+
+    /// The exit code with which clap ends a command line that it refuses.
+    pub(super) fn ran(line: &[&str]) -> Result<(), i32> {
+        let line = ["vestibule"].iter().chain(line);
+        Cli::try_parse_from(line).map(drop).map_err(|error| error.exit_code())
+    }
+
     fn file(text: &str) -> (tempfile::TempDir, String) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("v.toml");
@@ -173,12 +249,12 @@ mod tests {
 
     #[test]
     fn every_command_has_a_help_that_names_the_exit_codes() {
-        for line in
-            ["vestibule --help", "vestibule serve --help", "vestibule demo --help", "vestibule check --help"]
-                .into_iter()
-                .chain(["vestibule config --help", "vestibule token --help"])
-        {
-            let help = parse(line).expect_err(line);
+        let words =
+            Cli::command().get_subcommands().map(|word| word.get_name().to_owned()).collect::<Vec<_>>();
+        assert_eq!(words.len(), 9);
+        for word in words.iter().map(String::as_str).chain([""]) {
+            let line = format!("vestibule {word} --help");
+            let help = parse(&line).expect_err(&line);
             assert_eq!(help.exit_code(), 0, "{line}");
             assert!(help.to_string().contains("78  the configuration is wrong"), "{line}");
         }
