@@ -137,7 +137,7 @@ fn url_of(admin: &Admin) -> Result<String, Failure> {
 fn inherited(name: &str) -> String {
     format!(
         "admin.address = \"systemd:{name}\" does not say where the node listens, for systemd holds the socket: say \
-         --url http://HOST:PORT (systemctl show --property=Listen {name}.socket, or the socket unit's ListenStream=)"
+         --url http://HOST:PORT, as ListenStream= of the socket unit has it"
     )
 }
 

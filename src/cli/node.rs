@@ -79,12 +79,20 @@ impl Node for Remote {
     fn ask(&mut self, request: Request) -> Result<String, Failure> {
         let (status, body) = self
             .exchange(request)
-            .map_err(|error| Failure::Command(format!("no answer from {}: {error}", self.url)))?;
+            .map_err(|error| Failure::Command(format!("no answer from {}: {}", self.url, cause(error))))?;
         if status == StatusCode::OK {
             return Ok(body);
         }
         let said = refusal(&body).unwrap_or_else(|| NOT_OURS.to_owned());
         Err(Failure::Command(format!("{} refuses ({}): {said}", self.url, status.as_u16())))
+    }
+}
+
+/// What went wrong on the way, in the kernel's words where it was the kernel.
+fn cause(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

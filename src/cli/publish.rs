@@ -21,7 +21,7 @@ pub struct Publish {
     #[arg(value_name = "ROOM", value_parser = name)]
     room: String,
     /// The payload, which reaches clients as it is written; - reads it from standard input
-    #[arg(value_name = "JSON|-", default_value = "null", value_parser = payload)]
+    #[arg(value_name = "JSON|-", default_value = "null", allow_negative_numbers = true, value_parser = payload)]
     payload: String,
     /// What happened
     #[arg(long, value_name = "NAME", value_parser = name)]
