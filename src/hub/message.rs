@@ -115,9 +115,14 @@ pub enum Since {
 }
 
 impl Since {
+    /// How [`Since::Earliest`] is written.
+    pub(super) const EARLIEST: &str = "earliest";
+    /// How a token names a place that cannot be read. It is not read either.
+    pub(super) const LOST: &str = "lost";
+
     /// Reads `earliest` or a position; `None` for anything else.
     pub fn parse(text: &str) -> Option<Since> {
-        if text == "earliest" { Some(Since::Earliest) } else { Position::parse(text).map(Since::After) }
+        if text == Since::EARLIEST { Some(Since::Earliest) } else { Position::parse(text).map(Since::After) }
     }
 
     /// Reads the token of a stream that asked for so many rooms: their places in the order of the request, parted by
@@ -125,7 +130,7 @@ impl Since {
     pub fn of_token(token: &str, rooms: usize) -> Vec<Option<Since>> {
         match token {
             "" => return vec![None; rooms],
-            "earliest" => return vec![Some(Since::Earliest); rooms],
+            Since::EARLIEST => return vec![Some(Since::Earliest); rooms],
             _ => (),
         }
         let of = |part: &str| (!part.is_empty()).then(|| Since::parse(part).unwrap_or(Since::Lost));

@@ -54,7 +54,8 @@ pub(super) struct Waiting {
 pub struct Join<'a> {
     /// The request to acknowledge.
     pub request: Option<&'a RequestId>,
-    /// The place that it had: it is sent what was published since, or told that this is not held any more.
+    /// The place that it had: it is sent what was published since, or told that this is not held any more. Of a
+    /// stream it is what it was born with.
     pub since: Option<Since>,
 }
 
@@ -97,7 +98,7 @@ impl Hub {
             let connection = &mut self.connections[key];
             connection.memberships.push(Membership { room, index: None });
             if let Some(stream) = &mut connection.stream {
-                stream.ask(room, join.since);
+                stream.join_next(room);
             }
             self.census.members += 1;
         }

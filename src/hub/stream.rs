@@ -15,7 +15,7 @@ use crate::protocol::sse::{self, Framing, Goodbye};
 use crate::protocol::websocket::CloseCode;
 
 /// How a connection is written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wire {
     /// The native protocol over WebSocket.
     Native,
@@ -23,8 +23,8 @@ pub enum Wire {
     Stream {
         /// How its body is delimited.
         framing: Framing,
-        /// How many rooms it asks for.
-        rooms: usize,
+        /// From where on it wants what was published, for each room that it is going to join.
+        since: Vec<Option<Since>>,
     },
 }
 
@@ -32,9 +32,10 @@ impl Wire {
     pub(super) fn open(self) -> (Format, Option<Box<Stream>>) {
         match self {
             Wire::Native => (Format::Native, None),
-            Wire::Stream { framing, rooms } => {
-                let shared = rooms == 1 && framing == Framing::Chunked;
-                let stream = Stream { framing, rooms, places: SmallVec::new() };
+            Wire::Stream { framing, since } => {
+                let shared = since.len() == 1 && framing == Framing::Chunked;
+                let places = since.into_iter().map(|since| Place { room: None, since }).collect();
+                let stream = Stream { framing, places };
                 (if shared { Format::Stream } else { Format::Part }, Some(Box::new(stream)))
             }
         }
@@ -45,36 +46,36 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) framing: Framing,
-    rooms: usize,
     /// In the order of the request.
     places: SmallVec<[Place; 1]>,
 }
 
+/// Where it goes on in a room. Until it is a member there that is what it came with: who is cut off before has
+/// forgotten nothing.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    room: RoomKey,
-    at: Option<Position>,
+    /// None before it has joined.
+    room: Option<RoomKey>,
+    since: Option<Since>,
 }
 
 impl Stream {
-    /// Whether it has asked for all its rooms.
+    /// Whether it has joined all its rooms.
     pub(super) fn is_complete(&self) -> bool {
-        self.places.len() >= self.rooms
+        self.places.iter().all(|place| place.room.is_some())
     }
 
-    /// It asks for the next room; until it is a member there it has the place that it came with.
-    pub(super) fn ask(&mut self, room: RoomKey, since: Option<Since>) {
-        let at = match since {
-            Some(Since::After(position)) => Some(position),
-            _ => None,
-        };
-        self.places.push(Place { room, at });
+    /// It joins the next of its rooms.
+    pub(super) fn join_next(&mut self, room: RoomKey) {
+        if let Some(place) = self.places.iter_mut().find(|place| place.room.is_none()) {
+            place.room = Some(room);
+        }
     }
 
     /// It is sent all of a room before this place.
     pub(super) fn set(&mut self, room: RoomKey, position: Position) {
-        if let Some(place) = self.places.iter_mut().find(|place| place.room == room) {
-            place.at = Some(position);
+        if let Some(place) = self.places.iter_mut().find(|place| place.room == Some(room)) {
+            place.since = Some(Since::After(position));
         }
     }
 
@@ -85,12 +86,13 @@ impl Stream {
             if index > 0 {
                 token.push(',');
             }
-            if let Some(position) = place.at {
-                token.push_str(&position.text());
+            match place.since {
+                Some(Since::After(position)) => token.push_str(&position.text()),
+                Some(Since::Earliest) => token.push_str(Since::EARLIEST),
+                Some(Since::Lost) => token.push_str(Since::LOST),
+                None => (),
             }
         }
-        // What it has not asked for yet has no place.
-        token.extend(std::iter::repeat_n(',', self.rooms.saturating_sub(self.places.len().max(1))));
         token
     }
 }

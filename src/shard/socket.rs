@@ -168,6 +168,7 @@ impl Socket {
         first: BytesMut,
         greet: impl FnOnce(&mut BytesMut, ConnectionKey),
     ) -> ConnectionKey {
+        let is_stream = wire != Wire::Native;
         let key = self.shard.with_hub(|hub| hub.connect(user, wire));
         let outlet =
             Outlet { socket: self.key, stream: self.stream.clone(), writer: Some(writer), written: None };
@@ -176,8 +177,8 @@ impl Socket {
             entry.connection = Some(key);
         }
         self.clear_deadline();
-        self.shard.start_beat(self.key, wire);
-        if matches!(wire, Wire::Stream { .. }) {
+        self.shard.start_beat(self.key, is_stream);
+        if is_stream {
             self.stream.set_unacknowledged_max(self.shard.limits().unheard_max());
         }
         self.shard.with_hub(|hub| {
@@ -240,13 +241,13 @@ impl Shard {
         self.with_timers(key, |timers| timers.set_deadline(due, how));
     }
 
-    fn start_beat(&self, key: SocketKey, wire: Wire) {
+    fn start_beat(&self, key: SocketKey, is_stream: bool) {
         let (every, now) = (self.heartbeat.get(), self.tick.get());
         // Keys differ in their low bits: who came together is spread over a quarter of the interval.
         let spread = |interval: Tick| key.data().as_ffi() as Tick % (interval / 4).max(1);
-        self.with_timers(key, |timers| match wire {
-            Wire::Native => timers.start_heartbeat(now, spread(every.interval), every),
-            Wire::Stream { .. } => timers.start_comments(now, spread(every.comment), every),
+        self.with_timers(key, |timers| match is_stream {
+            false => timers.start_heartbeat(now, spread(every.interval), every),
+            true => timers.start_comments(now, spread(every.comment), every),
         });
     }
 

@@ -13,6 +13,11 @@ impl Dice {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
+    /// Another, for a thread of its own.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self((self.below(1 << 30) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;

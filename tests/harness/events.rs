@@ -1,6 +1,7 @@
 //! A listener of Server-Sent Events: block after block, as they stand on the wire.
 
-use super::{End, Response, Server, Socket};
+use super::{End, PATIENCE, Response, Server, Socket};
+use std::time::Duration;
 
 /// An event stream whose head was read.
 pub(crate) struct Events {
@@ -33,6 +34,16 @@ impl Events {
         lines.to_owned()
     }
 
+    /// The next block, if it comes in time; the end of the stream is [`End::Fin`].
+    pub(crate) fn block_within(&mut self, limit: Duration) -> Result<String, End> {
+        let chunk = self.socket.chunk_within(limit)?;
+        if chunk.is_empty() {
+            return Err(End::Fin);
+        }
+        let block = String::from_utf8(chunk).expect("a stream is UTF-8");
+        Ok(block.strip_suffix("\n\n").expect("a block has an end").to_owned())
+    }
+
     /// The first block, and whatever the head of each room is, one a room.
     pub(crate) fn begins(&mut self, rooms: usize) -> Vec<String> {
         let connected = self.block();
@@ -48,10 +59,6 @@ impl Events {
 
     /// What a chunk holds.
     fn chunk(&mut self) -> Result<Vec<u8>, End> {
-        let line = String::from_utf8(self.socket.up_to(b"\r\n")?).expect("a size in digits");
-        let size = usize::from_str_radix(line.trim_end(), 16).expect("a size in hexadecimal");
-        let mut chunk = self.socket.exactly(size + 2)?;
-        assert_eq!(chunk.split_off(size), b"\r\n", "a chunk ends where it said");
-        Ok(chunk)
+        self.socket.chunk_within(PATIENCE)
     }
 }

@@ -10,6 +10,7 @@ mod deadline;
 mod dice;
 mod escape;
 mod events;
+mod ledger;
 mod member;
 mod neighbours;
 mod server;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     dice::Dice,
     escape::unescape,
     events::Events,
+    ledger::{Account, Journal, Ledger, Outcome},
     member::{Member, number_of, publication},
     neighbours::{Echoes, Neighbours},
     server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},

@@ -176,6 +176,25 @@ impl Socket {
         Ok(self.inbox.take(length))
     }
 
+    /// What the next chunk of a chunked body holds, if it comes in time; else what came of it stays.
+    pub(crate) fn chunk_within(&mut self, limit: Duration) -> Result<Vec<u8>, End> {
+        let deadline = Deadline::within(limit);
+        loop {
+            let unread = self.inbox.unread();
+            if let Some(line) = unread.windows(2).position(|two| two == b"\r\n") {
+                let digits = std::str::from_utf8(&unread[..line]).expect("a size in digits");
+                let size = usize::from_str_radix(digits, 16).expect("a size in hexadecimal");
+                let whole = line + 2 + size + 2;
+                if unread.len() >= whole {
+                    let chunk = self.inbox.take(whole);
+                    assert_eq!(&chunk[whole - 2..], b"\r\n", "a chunk ends where it said");
+                    return Ok(chunk[line + 2..whole - 2].to_vec());
+                }
+            }
+            self.fill(&deadline)?;
+        }
+    }
+
     /// The next frame.
     pub(crate) fn frame(&mut self) -> Result<Frame, End> {
         self.frame_within(PATIENCE)

@@ -178,6 +178,7 @@ impl Client {
         let Some(listening) = &mut self.listening else { return };
         let told = listening.read(bytes);
         for (room, at) in listening.places() {
+            assert!(at.is_some() || !self.views.contains_key(&room), "the place in {room} is forgotten");
             if at.is_some() && !self.views.contains_key(&room) {
                 let view = View { next: ledger.accepted(&room), begun: false, gap: false, position: at };
                 self.views.insert(room, view);

@@ -15,6 +15,8 @@ pub(super) struct Listening {
     framing: Framing,
     /// In the order in which they were asked for.
     rooms: Vec<String>,
+    /// What it came with.
+    since: Vec<Option<Since>>,
     token: String,
     /// It was told when to come back, or its last chunk has come.
     ended: bool,
@@ -24,12 +26,20 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn new(framing: Framing, rooms: Vec<String>) -> Listening {
-        Listening { framing, rooms, token: String::new(), ended: false, answered: 0, heard: HashSet::new() }
+    pub(super) fn new(framing: Framing, rooms: Vec<String>, since: Vec<Option<Since>>) -> Listening {
+        Listening {
+            framing,
+            rooms,
+            since,
+            token: String::new(),
+            ended: false,
+            answered: 0,
+            heard: HashSet::new(),
+        }
     }
 
     pub(super) fn wire(&self) -> Wire {
-        Wire::Stream { framing: self.framing, rooms: self.rooms.len() }
+        Wire::Stream { framing: self.framing, since: self.since.clone() }
     }
 
     /// What a write tells, in the words of the native protocol.
@@ -91,7 +101,10 @@ impl Listening {
 
     /// Each room with the place that the last id names for it.
     pub(super) fn places(&self) -> Vec<(String, Option<Position>)> {
-        let since = Since::of_token(&self.token, self.rooms.len());
+        let since = match self.token.as_str() {
+            "" => self.since.clone(),
+            token => Since::of_token(token, self.rooms.len()),
+        };
         let at = |since| match since {
             Some(Since::After(position)) => Some(position),
             Some(Since::Earliest | Since::Lost) => panic!("{} is no token", self.token),

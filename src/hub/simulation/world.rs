@@ -226,10 +226,11 @@ impl World {
             }
         }
         let framing = if self.fate.below(3) == 0 { Framing::Bare } else { Framing::Chunked };
-        let listening = Listening::new(framing, rooms.clone());
+        let views: HashMap<_, _> = seen.into_iter().filter(|(_, view)| view.since().is_some()).collect();
+        let since = rooms.iter().map(|room| views.get(room).and_then(View::since)).collect();
+        let listening = Listening::new(framing, rooms.clone(), since);
         let key = self.hubs[shard].connect(user.as_str().into(), listening.wire());
         let mut client = Client::new(shard, key, user);
-        let views: HashMap<_, _> = seen.into_iter().filter(|(_, view)| view.since().is_some()).collect();
         client.to_ask =
             rooms.into_iter().rev().map(|room| (room.clone(), views.get(&room).cloned())).collect();
         client.listen(listening, views);

@@ -68,7 +68,7 @@ impl Reader {
         let Opening { writer, granted, request, head, unasked_bytes } = opening;
         let Granted { identity, rooms, framing, .. } = *granted;
         let (shard, user) = (socket.shard(), identity.user.clone());
-        let wire = Wire::Stream { framing, rooms: rooms.len() };
+        let wire = Wire::Stream { framing, since: rooms.iter().map(|(_, since)| *since).collect() };
         let key = socket.connect(writer, (user.clone(), wire), head, |out, key| {
             let connection = shard.connection_id(key).to_string();
             encode_connected(out, framing, &user, &connection, retry_ms(shard, request));
