@@ -93,6 +93,29 @@ fn more_rooms_than_a_page_holds_are_all_told_once() {
 }
 
 #[test]
+fn a_history_longer_than_a_page_is_told_whole_and_in_order() {
+    const PUBLISHED: u32 = 250;
+    let server = Setup::new(2).history("kept", 1000, "5m").start();
+    let mut ada = Member::enter(&server, "ada");
+    let said = Errand::of(&server, &["rooms", "kept", "--history"]).run();
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "POSITION  EVENT  PAYLOAD\n"), "{}", said.err);
+    for number in 0..PUBLISHED {
+        ada.broadcast("kept", &number.to_string());
+    }
+    let said = Errand::of(&server, &["rooms", "kept", "--history", "--json"]).run();
+    let told = said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let numbers: Vec<u64> = told.map(|publication| publication["payload"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..u64::from(PUBLISHED)).collect::<Vec<_>>(), "{}", said.err);
+    let said = Errand::of(&server, &["publish", "kept", "-1", "--event", "minus"]).run();
+    let position =
+        said.out.strip_prefix("published, up to ").unwrap_or_else(|| panic!("{}", said.out)).trim();
+    assert!(position.ends_with(&format!("-{}", PUBLISHED + 1)), "{position}");
+    let said = Errand::of(&server, &["rooms", "kept", "--history"]).run();
+    assert_eq!(said.out.lines().last(), Some(format!("{position}  minus  -1").as_str()), "{}", said.err);
+    server.stop();
+}
+
+#[test]
 fn disconnect_closes_with_the_code_and_the_reason_that_were_said() {
     let server = Setup::new(2).start();
     let (mut ada, mut other, mut bob) =
