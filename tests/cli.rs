@@ -134,7 +134,8 @@ fn serve_on_a_taken_port_ends_with_a_word_about_it() {
 
 #[test]
 fn every_word_has_a_help_and_an_unknown_one_is_refused() {
-    for word in ["serve", "demo", "check", "config", "token"] {
+    for word in ["serve", "demo", "check", "config", "token", "publish", "rooms", "connections", "disconnect"]
+    {
         let said = run(Command::new(binary()).args([word, "--help"]));
         assert_eq!(said.code, Some(0), "{word}: {}", said.text);
         assert!(said.text.contains("Usage"), "{word}: {}", said.text);
