@@ -21,6 +21,7 @@ pub(super) enum Route {
     History(String),
     Users,
     Connections,
+    Document,
 }
 
 impl Route {
@@ -40,6 +41,7 @@ impl Route {
             ["rooms", _, "history"] => Route::History,
             ["users"] => |_| Route::Users,
             ["connections"] => |_| Route::Connections,
+            ["openapi.json"] => |_| Route::Document,
             _ => return Ok(None),
         };
         let name = if parts.len() > 1 { parts.swap_remove(1) } else { String::new() };
@@ -67,7 +69,7 @@ impl Route {
     }
 
     /// What its query may say.
-    fn parameters(&self) -> &'static [&'static str] {
+    pub(super) fn parameters(&self) -> &'static [&'static str] {
         match self {
             Route::Rooms | Route::Room(_) | Route::Users => &["after", "limit"],
             Route::Connections => &["after", "limit", "user"],
@@ -183,6 +185,7 @@ mod tests {
             ("rooms", Route::Rooms),
             ("users", Route::Users),
             ("connections", Route::Connections),
+            ("openapi.json", Route::Document),
             ("rooms/", Route::Room(String::new())),
             ("%72ooms", Route::Rooms),
         ] {
