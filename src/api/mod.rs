@@ -151,8 +151,14 @@ impl Call {
             Route::Join(room) => changes::join(&place, &room, body, limits).await,
             Route::Leave(room) => changes::leave(&place, &room, body, limits).await,
             Route::Rooms => lists::rooms(&place, &query).await,
-            Route::Room(room) => lists::room(&place, &room, &query).await,
-            Route::History(room) => history::read(&place, &room, &query).await,
+            Route::Room(room) => {
+                sent::check_room(&room, limits)?;
+                lists::room(&place, &room, &query).await
+            }
+            Route::History(room) => {
+                sent::check_room(&room, limits)?;
+                history::read(&place, &room, &query).await
+            }
             Route::Document => Ok(Response::json(StatusCode::OK, document::DOCUMENT)),
             Route::Users => lists::users(&place, &query).await,
             Route::Connections => lists::connections(&place, &query).await,

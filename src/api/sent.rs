@@ -70,7 +70,9 @@ pub(super) async fn items(body: &[u8], limits: &Limits) -> Result<Items, Refused
 /// What is read of a goodbye's body; without one, all is left to us.
 pub(super) fn goodbye(body: &[u8]) -> Result<(CloseCode, Box<str>), Refused> {
     let SentGoodbye { code, reason } = if body.is_empty() { SentGoodbye::default() } else { read(body)? };
-    let code = match code.unwrap_or(CloseCode::FORBIDDEN.to_wire()) {
+    // 4003.0 is 4003, and there are languages that write it so.
+    let whole = |code: f64| if code.fract() == 0.0 && code > 0.0 { code as u16 } else { 0 };
+    let code = match code.map_or(CloseCode::FORBIDDEN.to_wire(), whole) {
         code @ (1000 | 1001 | 1008 | 1011 | 1013 | 4000..=4999) => CloseCode::from_wire(code),
         _ => None,
     };
@@ -146,7 +148,7 @@ struct SentExcept {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SentGoodbye {
-    code: Option<u16>,
+    code: Option<f64>,
     reason: Option<String>,
 }
 

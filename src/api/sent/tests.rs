@@ -158,6 +158,11 @@ fn a_goodbye_says_what_a_close_frame_can() {
     for code in [1000, 1001, 1008, 1011, 1013, 4000] {
         assert!(goodbye(format!("{{\"code\":{code}}}").as_bytes()).is_ok(), "{code}");
     }
+    let whole = goodbye(br#"{"code":4003.0}"#).expect("the same number");
+    assert_eq!(whole.0, CloseCode::FORBIDDEN);
+    for code in ["4003.5", "-4003", "1e9", "1e999", "\"4003\""] {
+        assert!(goodbye(format!("{{\"code\":{code}}}").as_bytes()).is_err(), "{code}");
+    }
     let reason = |len: usize| goodbye(format!("{{\"reason\":\"{}\"}}", "x".repeat(len)).as_bytes());
     assert!(reason(123).is_ok() && reason(124).is_err());
     assert!(goodbye(b"[4000]").is_err() && goodbye(b"null").is_err() && goodbye(br#"{"why":1}"#).is_err());
