@@ -38,7 +38,7 @@ struct Slot {
     arrived: Rc<Notify>,
 }
 
-/// The right to ask: one of [`CALLS_MAX`] places of its shard.
+/// The right to ask: one of `CALLS_MAX` places of its shard.
 pub struct Call {
     shard: Rc<Shard>,
 }
