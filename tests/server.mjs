@@ -112,11 +112,13 @@ export function demo(port) {
 }
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
-export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "" } = {}) {
+export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "", origins, rules = "" } = {}) {
   return drawn(async ([port, adminPort]) => {
     const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
     const file = join(folder, "vestibule.toml");
-    await writeFile(file, configuration(port, adminPort, `refuse = "${refuse}"\n${key}\n${auth}`));
+    const page = JSON.stringify(origins ?? ["https://app.example.com"]);
+    const said = `allowed_origins = ${page}\nrefuse = "${refuse}"\n${key}\n${auth}\n${rules}`;
+    await writeFile(file, configuration(port, adminPort, said));
     try {
       // It reads its configuration before it listens.
       return await new Server(port, ["serve", "--config", file], {}).ready();
@@ -159,7 +161,6 @@ address = "127.0.0.1:${adminPort}"
 
 [auth]
 mode = "jwt"
-allowed_origins = ["https://app.example.com"]
 ${auth}
 
 [[room]]

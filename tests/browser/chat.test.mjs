@@ -1,27 +1,11 @@
 // Chromium drives two tabs of `vestibule demo`: what a visitor sees.
-//
-// Finds Chromium on PATH (or CHROMIUM says where it is); the folder for its
-// profile is new each time.
 import assert from "node:assert/strict";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium } from "playwright-core";
+import { FLAGS, chromiumPath } from "../chromium.mjs";
 import { demo } from "../server.mjs";
 
 const SEEN_WITHIN_MS = 30_000;
-
-// A page served on loopback is all that it visits: nothing of its own goes out.
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--disable-dev-shm-usage",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 let browser;
 let server;
@@ -45,23 +29,6 @@ afterEach(async () => {
   await context?.close();
   assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output);
 });
-
-function chromiumPath() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  for (const name of ["chromium", "chromium-browser", "google-chrome"]) {
-    for (const folder of folders) {
-      const path = join(folder, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {
-        // Not here.
-      }
-    }
-  }
-  throw new Error("no chromium on PATH");
-}
 
 async function tab(query = "") {
   const page = await context.newPage();
