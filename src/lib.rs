@@ -6,7 +6,7 @@
 //! ```text
 //! main ── cli
 //!   └── server       workers, drain, reload, systemd             the roof
-//!        ├── transport   websocket over HTTP/1.1                 rooms with a
+//!        ├── transport   websocket · sse over HTTP/1.1           rooms with a
 //!        │    ├── api      publish · lists · health · metrics    view of the
 //!        │    └── auth     jwt · origin · room rules  (pure)     street
 //!        └── shard       one core: hub + port + sockets          the engine room

@@ -109,7 +109,7 @@ fn an_unknown_path_is_404_and_another_method_405() {
     for setup in Setup::each() {
         let server = setup.start();
         for path in
-            ["/", "/wss", "/ws/", "/WS", "/socket.io/", "/events", "/healthz", "/metrics", "/api/publish"]
+            ["/", "/wss", "/ws/", "/WS", "/socket.io/", "/events/a/b", "/healthz", "/metrics", "/api/publish"]
         {
             let response = answer(&server, &upgrade_request(path, ""));
             assert_eq!(response.status, 404, "{path}: {response:?}");

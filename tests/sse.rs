@@ -255,6 +255,22 @@ fn a_token_that_is_refused_is_401_where_a_websocket_would_be_closed() {
 }
 
 #[test]
+fn streams_are_where_the_configuration_says_or_nowhere() {
+    let server = setup(1).set("sse.path", "\"/a/stream\"").start();
+    let token = server.token("ada");
+    let mut socket = Socket::connect(server.public);
+    assert_eq!(ask(&mut socket, "GET", &format!("/events?room=h:1&token={token}"), "").status, 404);
+    Events::asked(socket, &format!("/a/stream?room=h:1&token={token}"), "").begins(1);
+    Events::open(&server, &format!("/a/stream/ada?token={token}"), "").begins(1);
+    server.stop();
+    let server = setup(1).set("sse.path", "\"\"").start();
+    for path in ["/events?room=h:1", "/events/ada", "/ada", "/?room=h:1"] {
+        assert_eq!(ask(&mut Socket::connect(server.public), "GET", path, "").status, 404, "{path}");
+    }
+    server.stop();
+}
+
+#[test]
 fn head_is_answered_by_the_head_alone() {
     let server = setup(1).start();
     let mut socket = Socket::connect(server.public);

@@ -97,7 +97,8 @@ pub(super) const AUTH: Section = Section {
             }),
             default: "\"\"",
             help: "If set: the name of a cookie that may bear the token. It counts only where the request has an \
-                Origin, which must be one of allowed_origins, and no token elsewhere.",
+                Origin, which must be one of allowed_origins, or Sec-Fetch-Site: same-origin, and no token \
+                elsewhere.",
             past: "",
         },
         Key {
