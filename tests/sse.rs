@@ -458,6 +458,31 @@ fn a_listener_that_takes_nothing_for_the_heartbeats_time_is_gone() {
 }
 
 #[test]
+fn a_listener_that_falls_behind_is_told_after_whole_blocks() {
+    for setup in each() {
+        let server = setup.set("limits.lag", "\"256KiB\"").start();
+        let target = format!("/events?room=h:1&room=b&token={}", server.token("ada"));
+        let mut events = Events::asked(Socket::connect_narrow(server.public), &target, "");
+        events.begins(2);
+        let mut bob = Member::enter(&server, "bob");
+        let payload = format!("\"{}\"", "x".repeat(60_000));
+        until("the stream is too far behind", PATIENCE, || {
+            bob.broadcast("b", &payload);
+            (server.metric(gauge::TOO_SLOW) == 1.0).then_some(())
+        });
+        let told = loop {
+            let block = events.block();
+            if block != format!("room: b\ndata: {payload}") {
+                break block;
+            }
+        };
+        assert!(told.starts_with("event: close\ndata: {\"code\":4008,\"reason\":\""), "{told}");
+        events.ends();
+        server.stop();
+    }
+}
+
+#[test]
 fn streams_are_counted_apart_from_websockets() {
     let server = setup(2).start();
     let mut events: Vec<Events> = (0..3).map(|_| listen(&server, "/events?room=h:1")).collect();
