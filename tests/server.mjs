@@ -15,6 +15,20 @@ const PORT_DRAWS = 5;
 
 export const SECRET = "a key for the tests alone, of more than 32 bytes";
 
+const API_KEY = "a-key-for-the-api-of-the-tests";
+
+/** Calls the API with a body as it is written, and resolves to its answer. */
+export async function call(server, path, body) {
+  const response = await fetch(`http://${server.admin}/api${path}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${API_KEY}`, "content-type": "application/json" },
+    body,
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(`${path} ${response.status}: ${JSON.stringify(answer)}`);
+  return answer;
+}
+
 /** The program under test: its path comes from VESTIBULE_BIN. */
 export function binary() {
   const path = process.env.VESTIBULE_BIN;
@@ -121,7 +135,9 @@ export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"
     await writeFile(file, configuration(port, adminPort, said));
     try {
       // It reads its configuration before it listens.
-      return await new Server(port, ["serve", "--config", file], {}).ready();
+      const server = await new Server(port, ["serve", "--config", file], {}).ready();
+      server.admin = `127.0.0.1:${adminPort}`;
+      return server;
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -158,6 +174,7 @@ drain = "1s"
 
 [admin]
 address = "127.0.0.1:${adminPort}"
+keys = ["${API_KEY}"]
 
 [auth]
 mode = "jwt"

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { EventSource } from "eventsource";
 import { Client } from "./client.mjs";
-import { serve, token } from "./server.mjs";
+import { call, serve, token } from "./server.mjs";
 
 const SEEN_WITHIN_MS = 20_000;
 const CLOSED = 2;
@@ -73,10 +73,17 @@ async function allHear(listeners, expected) {
 
 const close = (listeners) => Promise.all(listeners.map((listener) => listener.close()));
 
-/** Publishes a payload as it is written, and resolves to its position. */
+const named = (event) => (event === undefined ? "" : `,"event":${JSON.stringify(event)}`);
+
+/** Publishes a payload as it is written, over the API, and resolves to its position. */
+async function publish(server, room, event, payload) {
+  const body = `{"room":${JSON.stringify(room)}${named(event)},"payload":${payload}}`;
+  return (await call(server, "/publish", body)).position;
+}
+
+/** The same by a WebSocket. */
 async function say(speaker, room, event, payload) {
-  const name = event === undefined ? "" : `,"event":${JSON.stringify(event)}`;
-  const answer = await speaker.request(`{"type":"broadcast","id":1,"room":${JSON.stringify(room)}${name},"payload":${payload}}`);
+  const answer = await speaker.request(`{"type":"broadcast","id":1,"room":${JSON.stringify(room)}${named(event)},"payload":${payload}}`);
   assert.equal(answer.type, "ack", JSON.stringify(answer));
   return answer.position;
 }
@@ -139,8 +146,9 @@ export const SCENARIOS = {
     const speaker = await Client.enter(server, token("bob"));
     const expected = [];
     for (const [name, payload] of HOSTILE) {
-      const position = await say(speaker, room, name, payload);
-      expected.push([name ?? "message", payload.replaceAll(/\r\n?/g, "\n"), position]);
+      const event = [name ?? "message", payload.replaceAll(/\r\n?/g, "\n")];
+      expected.push([...event, await say(speaker, room, name, payload)]);
+      expected.push([...event, await publish(server, room, name, payload)]);
     }
     await allHear(listeners, expected);
     await close(listeners);
@@ -154,6 +162,7 @@ export const SCENARIOS = {
     for (const event of REFUSED) {
       const answer = await speaker.request({ type: "broadcast", id: 1, room: "names", event, payload: 1 });
       assert.equal(answer.code, "bad_message", JSON.stringify(event));
+      await assert.rejects(publish(server, "names", event, "1"), /^Error: \/publish 400: /, JSON.stringify(event));
     }
     await say(speaker, "names", "a", '"the only one"');
     await allHear(listeners, [["a", '"the only one"']]);
@@ -230,6 +239,29 @@ export const SCENARIOS = {
       await seen("it gave up", async () => await listener.state() === CLOSED);
       assert.deepEqual((await listener.heard()).map(([name]) => name), ["connected", "close"]);
     }
+  },
+
+  "whom the backend sends away is told, comes back once and stays away": async (server, kinds) => {
+    const user = `sent-away-${kinds.length}`;
+    const listeners = await open(kinds, `http://${server.host}/events?room=kept:s&token=${token(user)}`);
+    const answer = await call(server, `/users/${user}/disconnect`, '{"reason":"enough"}');
+    assert.deepEqual(answer, { disconnected: kinds.length });
+    await allHear(listeners, [["close", '{"code":4003,"reason":"enough"}', "close-4003"]]);
+    for (const listener of listeners) {
+      await seen("it gave up", async () => await listener.state() === CLOSED);
+      assert.deepEqual((await listener.heard()).map(([name]) => name), ["connected", "close"]);
+    }
+  },
+
+  "whom the backend asks to come back does so by itself and misses nothing": async (server, kinds) => {
+    const [user, room] = [`back-${kinds.length}`, `kept:back${kinds.length}`];
+    const listeners = await open(kinds, `http://${server.host}/events?room=${room}&token=${token(user)}`);
+    const first = await publish(server, room, undefined, "1");
+    await allHear(listeners, [["message", "1", first]]);
+    await call(server, `/users/${user}/disconnect`, '{"code":1011}');
+    const second = await publish(server, room, undefined, "2");
+    await allHear(listeners, [["message", "1", first], ["close", '{"code":1011,"reason":""}', first], ["message", "2", second]]);
+    await close(listeners);
   },
 
   "who was told to stop, or is refused, gives up at once": async (server, kinds) => {
