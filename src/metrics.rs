@@ -176,6 +176,7 @@ metrics! {
     "counter" violations_total: "Connections closed because they broke the protocol or a limit of it.",
     "counter" published_total: "Publications accepted by the rooms' homes at this shard.",
     "counter" appended_total: "Publications appended to the logs of rooms with members at this shard.",
+    "counter" encoded_total: "Encodings of appended publications: one for each format that a room's members are told in.",
     "counter" gaps_total: "Times a room's members here were told that publications are missing.",
     "counter" recovered_total: "Members who came back with a place and were sent all that they had missed.",
     "counter" unrecovered_total: "Members who came back with a place and were told that what they missed is lost.",

@@ -1,6 +1,6 @@
 //! The members that hear and the connection that publishes: one thread, non-blocking sockets, one epoll.
 //!
-//! Counts whole frames by their headers and never looks at a payload; that a member is cut, or the publisher told
+//! Counts whole frames by their headers, or the chunks of a stream by their sizes, and never looks at a payload; that a member is cut, or the publisher told
 //! anything, ends the process, since no figure would mean what it says.
 
 use std::io::{ErrorKind, Read, Write};
@@ -12,6 +12,13 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use crate::harness::Deadline;
+
+/// What the members of a load listen by.
+#[derive(Clone, Copy)]
+pub(crate) enum Wire {
+    WebSocket,
+    Stream,
+}
 
 /// Everybody of one load.
 pub(crate) struct Listeners {
@@ -26,15 +33,15 @@ pub(crate) struct Listeners {
 
 struct Seat {
     stream: TcpStream,
-    frames: Frames,
+    counter: Counter,
 }
 
 impl Listeners {
     /// Takes over members that have joined, and one that publishes. Whoever spins never sleeps, so that the server
     /// never pays for waking it.
-    pub(crate) fn new(members: Vec<TcpStream>, publisher: TcpStream, spins: bool) -> Self {
+    pub(crate) fn new(members: Vec<TcpStream>, publisher: TcpStream, wire: Wire, spins: bool) -> Self {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
-        let seats: Vec<Seat> = members.into_iter().map(Seat::new).collect();
+        let seats: Vec<Seat> = members.into_iter().map(|stream| Seat::new(stream, wire)).collect();
         for (seat, at) in seats.iter().zip(0..) {
             epoll::add(&epoll, &seat.stream, epoll::EventData::new_u64(at), epoll::EventFlags::IN)
                 .expect("a socket of ours");
@@ -90,18 +97,68 @@ impl Listeners {
 }
 
 impl Seat {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: TcpStream, wire: Wire) -> Self {
         stream.set_nonblocking(true).expect("a socket of ours");
-        Self { stream, frames: Frames::default() }
+        let counter = match wire {
+            Wire::WebSocket => Counter::Frames(Frames::default()),
+            Wire::Stream => Counter::Chunks(Chunks::default()),
+        };
+        Self { stream, counter }
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> u64 {
         match self.stream.read(buffer) {
             Ok(0) => panic!("the server cut a member"),
-            Ok(length) => self.frames.count(&buffer[..length]),
+            Ok(length) => match &mut self.counter {
+                Counter::Frames(frames) => frames.count(&buffer[..length]),
+                Counter::Chunks(chunks) => chunks.count(&buffer[..length]),
+            },
             Err(e) if e.kind() == ErrorKind::WouldBlock => 0,
             Err(e) => panic!("a member is cut: {e}"),
         }
+    }
+}
+
+enum Counter {
+    Frames(Frames),
+    Chunks(Chunks),
+}
+
+/// Where a chunked stream of events stands: each chunk is one of them.
+#[derive(Default)]
+struct Chunks {
+    /// Of the size that is being read.
+    size: usize,
+    /// Bytes of a chunk and its line end that are to come.
+    left: usize,
+}
+
+impl Chunks {
+    /// How many chunks end in these bytes.
+    fn count(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut ended = 0;
+        while let Some((&first, behind)) = bytes.split_first() {
+            if self.left > 0 {
+                let taken = self.left.min(bytes.len());
+                self.left -= taken;
+                bytes = &bytes[taken..];
+                ended += u64::from(self.left == 0);
+                continue;
+            }
+            bytes = behind;
+            match first {
+                b'\r' => (),
+                b'\n' => {
+                    assert!(self.size > 0, "the server ended a stream");
+                    (self.left, self.size) = (self.size + 2, 0);
+                }
+                digit => {
+                    let digit = char::from(digit).to_digit(16).expect("a digit of a chunk's size");
+                    self.size = self.size * 16 + digit as usize;
+                }
+            }
+        }
+        ended
     }
 }
 

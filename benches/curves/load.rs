@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::cpus;
 use crate::floor::Floor;
-use crate::harness::{Deadline, Member, PATIENCE, Server, Setup, client_frame, until};
-use crate::listeners::Listeners;
+use crate::harness::{Deadline, Events, Member, PATIENCE, Server, Setup, Socket, client_frame, until};
+use crate::listeners::{Listeners, Wire};
 
 /// What a point of a curve is measured under.
 #[derive(Clone, Copy)]
@@ -26,6 +26,8 @@ pub(crate) struct Load {
     pub(crate) workers: usize,
     /// Whether the generator never sleeps.
     pub(crate) spins: bool,
+    /// Whether they listen to Server-Sent Events, each to one room.
+    pub(crate) streams: bool,
 }
 
 /// What the server spent.
@@ -45,7 +47,8 @@ impl Load {
         let server = start(self.workers);
         let members = (0..self.connections).map(|n| self.member(&server, n)).collect();
         let publisher = stream_of(Member::enter(&server, "publisher"));
-        let mut listeners = Listeners::new(members, publisher, self.spins);
+        let wire = if self.streams { Wire::Stream } else { Wire::WebSocket };
+        let mut listeners = Listeners::new(members, publisher, wire, self.spins);
         self.cost(server.pid(), &mut listeners, &self.publications(), seconds)
     }
 
@@ -55,7 +58,7 @@ impl Load {
         let floor = Floor::start(self.connections, delivery.len());
         let publisher = floor.enter();
         let members = (0..self.connections).map(|_| floor.enter()).collect();
-        let mut listeners = Listeners::new(members, publisher, self.spins);
+        let mut listeners = Listeners::new(members, publisher, Wire::WebSocket, self.spins);
         self.cost(floor.pid(), &mut listeners, &delivery, seconds)
     }
 
@@ -76,6 +79,13 @@ impl Load {
     }
 
     fn member(&self, server: &Server, n: usize) -> TcpStream {
+        if self.streams {
+            let room = room_name(n % self.rooms);
+            let target = format!("/events?room={room}&token={}", server.token("member"));
+            let mut events = Events::open(server, &target, "");
+            events.begins(1);
+            return unread(events.socket);
+        }
         let mut member = Member::enter(server, "member");
         for room in 0..self.rooms_a_connection {
             member.join(&room_name((n * self.rooms_a_connection + room) % self.rooms));
@@ -193,7 +203,11 @@ fn settled(server: &Server) -> f64 {
 
 /// The stream alone: what a member reads into would be memory of this process for nothing.
 fn stream_of(member: Member) -> TcpStream {
-    let (stream, inbox) = member.socket.into_parts();
+    unread(member.socket)
+}
+
+fn unread(socket: Socket) -> TcpStream {
+    let (stream, inbox) = socket.into_parts();
     assert!(inbox.unread().is_empty(), "nothing is said before the load begins");
     stream
 }
@@ -208,7 +222,8 @@ fn start(workers: usize) -> Server {
         .set("limits.lag", "\"64MiB\"")
         .set("limits.buffered", "\"1GiB\"")
         // Nobody who listens for a minute is asked whether it is there.
-        .set("heartbeat.interval", "\"1h\"");
+        .set("heartbeat.interval", "\"1h\"")
+        .set("sse.heartbeat", "\"10m\"");
     cpus::apart(workers, || setup.start())
 }
 

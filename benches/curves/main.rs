@@ -28,6 +28,8 @@ enum Curve {
     RoomsAConnection,
     /// Bytes of a payload.
     Size,
+    /// Streams of Server-Sent Events in one room, beside as many WebSockets.
+    Streams,
     /// Workers of the server.
     Workers,
     /// Connections that say nothing.
@@ -57,6 +59,7 @@ fn main() {
     // Without the word, cargo is testing: one small point shows that all of this still runs.
     if !std::env::args().any(|word| word == "--bench") {
         Load { connections: 10, ..LOAD }.measure(0.05);
+        Load { connections: 10, streams: true, ..LOAD }.measure(0.05);
         return;
     }
     let asked = Asked::parse();
@@ -72,6 +75,10 @@ fn main() {
             say_cost(curve, x, &load, "vestibule", &load.measure(asked.seconds));
             if matches!(curve, Curve::Members | Curve::Size) {
                 say_cost(curve, x, &load, "bare writes", &load.measure_floor(asked.seconds));
+            }
+            if curve == Curve::Streams {
+                let websockets = Load { streams: false, ..load };
+                say_cost(curve, x, &websockets, "websockets", &websockets.measure(asked.seconds));
             }
         }
     }
@@ -122,9 +129,11 @@ fn points(spread: usize) -> impl Iterator<Item = (Curve, usize, Load)> {
         .map(|rooms| (Curve::RoomsAConnection, rooms, Load { rooms, rooms_a_connection: rooms, ..LOAD }));
     let size = [16, 128, 1 << 10, 8 << 10, 64 << 10]
         .map(|payload| (Curve::Size, payload, Load { connections: 100, payload, ..LOAD }));
+    let streams = [100, 1000, 10_000]
+        .map(|connections| (Curve::Streams, connections, Load { connections, streams: true, ..LOAD }));
     // Neither spins: where the load shares a CPU with the second worker, it would take all of it.
     let workers = [1, 2].map(|workers| (Curve::Workers, workers, Load { workers, spins: false, ..LOAD }));
-    members.into_iter().chain(rooms).chain(each).chain(size).chain(workers)
+    members.into_iter().chain(rooms).chain(each).chain(size).chain(streams).chain(workers)
 }
 
 /// Its name on the command line.
@@ -138,8 +147,15 @@ fn raise_descriptors() {
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).expect("up to the hard limit");
 }
 
-const LOAD: Load =
-    Load { connections: 1000, rooms: 1, rooms_a_connection: 1, payload: 128, workers: 1, spins: true };
+const LOAD: Load = Load {
+    connections: 1000,
+    rooms: 1,
+    rooms_a_connection: 1,
+    payload: 128,
+    workers: 1,
+    spins: true,
+    streams: false,
+};
 
 /// With a server that holds as many: half of what a process often may.
 const CONNECTIONS_MAX: usize = 10_000;

@@ -23,6 +23,7 @@ impl Hub {
             entry.position = Some(position);
             entry.log.append(&entry.name, publication, (position, entry.kept), &skip);
         });
+        self.counts.encoded += self.rooms[room].log.formats_in_use();
     }
 
     /// The door for the word that publications are missing.

@@ -67,6 +67,11 @@ impl Log {
         self.members_by_format.map(|members| members > 0)
     }
 
+    /// In how many formats a publication is encoded.
+    pub(super) fn formats_in_use(&self) -> u64 {
+        self.formats().into_iter().map(u64::from).sum()
+    }
+
     /// Seals what was appended since the last time, and returns its size in bytes over all formats.
     pub(super) fn seal(&mut self) -> usize {
         if self.open.is_empty() {

@@ -150,6 +150,8 @@ pub struct Counts {
     pub accepted: u64,
     /// Publications appended to logs here.
     pub appended: u64,
+    /// Encodings of those, one for each wire format that the room's members here are told in.
+    pub encoded: u64,
     /// Gaps that members here were told of.
     pub gaps: u64,
     /// Connections closed because they exceeded the lag or the process held too much.

@@ -411,6 +411,7 @@ impl Shard {
         metrics.history_bytes.set(census.history_bytes);
         metrics.published_total.set(counts.accepted);
         metrics.appended_total.set(counts.appended);
+        metrics.encoded_total.set(counts.encoded);
         metrics.gaps_total.set(counts.gaps);
         metrics.recovered_total.set(counts.recovered);
         metrics.unrecovered_total.set(counts.unrecovered);
