@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Api, Member, PATIENCE, Server, Setup, Socket, done, number_of, request, until};
+use harness::{Api, Events, Member, PATIENCE, Server, Setup, Socket, done, number_of, request, until};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, io::Read};
 
@@ -399,6 +399,41 @@ fn what_a_room_keeps_is_told_from_a_place_on() {
             members.iter_mut().for_each(|member| assert_eq!(heard(member), "live"));
         }
         assert_eq!(api.refused("GET", "/api/rooms/other/history", None).0, 404);
+        server.stop();
+    }
+}
+
+#[test]
+fn a_stream_is_told_listed_and_sent_off_and_joins_nothing() {
+    for setup in Setup::each() {
+        let server = setup.start();
+        let token = server.token("ann");
+        let mut stream = Events::open(&server, &format!("/events?room=a&room=b&token={token}"), "");
+        stream.begins(2);
+        let mut api = Api::of(&server);
+        let listed = api.get("/api/connections")["connections"][0].clone();
+        assert_eq!(
+            (&listed["user"], &listed["transport"], &listed["rooms"]),
+            (&json!("ann"), &json!("sse"), &json!(["a", "b"]))
+        );
+        let ann = r#"{"user":"ann"}"#;
+        assert_eq!(api.post("/api/rooms/c/join", ann), json!({ "joined": 0 }));
+        assert_eq!(api.post("/api/rooms/b/leave", ann), json!({ "left": 1 }));
+        api.post(
+            "/api/publish",
+            r#"[{"room":"b","payload":1},{"room":"c","payload":2},{"room":"a","event":"e","payload":3}]"#,
+        );
+        assert_eq!(stream.block(), "room: a\nevent: e\ndata: 3");
+        assert_eq!(
+            api.post("/api/users/ann/disconnect", r#"{"reason":"bye"}"#),
+            json!({ "disconnected": 1 })
+        );
+        let goodbye = stream.block();
+        assert!(
+            goodbye.contains("event: close") && goodbye.contains(r#"{"code":4003,"reason":"bye"}"#),
+            "{goodbye}"
+        );
+        stream.ends();
         server.stop();
     }
 }

@@ -3,10 +3,13 @@
 //! A path is taken apart first and each part decoded then, once: a name may have any character. Reads no body and asks
 //! nobody.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use super::refused::Refused;
 use crate::hub::ConnectionId;
+use crate::protocol::http::{percent_decode, percent_decode_form};
 
 /// An endpoint, with the names in its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +30,8 @@ pub(super) enum Route {
 impl Route {
     /// The route of a path below `/api/`, if there is one.
     pub(super) fn of(path: &str) -> Result<Option<Route>, Refused> {
-        let parts = path.split('/').map(|part| decode(part, false).ok_or_else(bad_path));
+        let parts =
+            path.split('/').map(|part| percent_decode(part).map(Cow::into_owned).ok_or_else(bad_path));
         let mut parts = parts.take(PARTS_MAX + 1).collect::<Result<Vec<String>, Refused>>()?;
         let names: Vec<&str> = parts.iter().map(String::as_str).collect();
         let make = match names[..] {
@@ -98,7 +102,8 @@ impl Query {
         for pair in pairs.take(PAIRS_MAX) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let bad = || Refused::bad_request("the query is not percent-encoded UTF-8");
-            let (name, value) = (decode(name, true).ok_or_else(bad)?, decode(value, true).ok_or_else(bad)?);
+            let decode = |text| percent_decode_form(text).map(Cow::into_owned).ok_or_else(bad);
+            let (name, value) = (decode(name)?, decode(value)?);
             let known = route.parameters().iter().find(|known| **known == name);
             let Some(known) = known.filter(|known| !seen.contains(known)) else {
                 return Err(Refused::bad_request(
@@ -134,24 +139,6 @@ fn limit_of(value: &str) -> Result<usize, Refused> {
 
 fn bad_path() -> Refused {
     Refused::bad_request("the path is not percent-encoded UTF-8")
-}
-
-/// RFC 3986, section 2.1; in a query a `+` is a space, as forms have it. None for a bad escape, or what is no UTF-8.
-fn decode(text: &str, is_form: bool) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => hex(bytes.next()?)? << 4 | hex(bytes.next()?)?,
-            b'+' if is_form => b' ',
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// What a page holds at most.

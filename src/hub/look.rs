@@ -141,6 +141,11 @@ impl Hub {
         self.rooms_by_name.get(room).map_or(0, |&room| self.rooms[room].members.len())
     }
 
+    /// Whether a connection is in the rooms that it asked for when it began, and in no other.
+    pub fn has_fixed_rooms(&self, key: ConnectionKey) -> bool {
+        self.connections.get(key).is_some_and(|connection| connection.stream.is_some())
+    }
+
     /// Whether a connection is here.
     pub fn is_here(&self, key: ConnectionKey) -> bool {
         self.connections.contains_key(key)

@@ -194,8 +194,12 @@ async fn join(shard: &Shard, whom: Whom, room: &str, pause: &mut Pause) -> Answe
 
 /// True if the connection was a stranger to the room and is one no more, or has its join under way.
 async fn join_one(shard: &Shard, key: ConnectionKey, room: &str, until: Instant) -> bool {
-    if shard.hub.borrow().relation(key, room) != Relation::Stranger {
-        return false;
+    {
+        let hub = shard.hub.borrow();
+        // A stream may still be asking for its own rooms: another between them would take the place of one.
+        if hub.relation(key, room) != Relation::Stranger || hub.has_fixed_rooms(key) {
+            return false;
+        }
     }
     shard.share_rooms();
     loop {
