@@ -224,6 +224,11 @@ fn who_asks_first_whether_to_send_is_told() {
     // Sent at once, nobody has to be told.
     socket.send((head("POST /api/publish", &fields) + PUBLICATION).as_bytes());
     assert_eq!(socket.response().unwrap().status, 200);
+    // HTTP/1.0 has no such answer: the body is waited for.
+    let mut old = Socket::connect(server.admin);
+    old.send(head("POST /api/publish", &fields).replace("HTTP/1.1", "HTTP/1.0").as_bytes());
+    old.send(PUBLICATION.as_bytes());
+    assert_eq!(old.response().unwrap().status, 200);
     // Refused, it need not be sent: nobody knows whether it comes.
     socket.send(head("POST /api/nothing", &fields).as_bytes());
     let refused = socket.response().unwrap();

@@ -86,7 +86,8 @@ pub(super) async fn rooms(call: &Call, query: &Query) -> Result<Response, Refuse
     Ok(super::json(StatusCode::OK, &Rooms { rooms: rooms.collect(), next }))
 }
 
-/// `GET /api/users`.
+/// `GET /api/users`. Shards look one beside the other: a user whose only connection ends on one while the next comes on
+/// another may be found on neither, or on both.
 pub(super) async fn users(call: &Call, query: &Query) -> Result<Response, Refused> {
     let answers = call.ask_all(|| Question::Users(page_of_names(query))).await?;
     let (users, next) = cut(merge_names(answers), query.limit);

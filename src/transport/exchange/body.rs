@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{Version, header};
 
 use super::{Exchange, Settings};
 use crate::api;
@@ -119,9 +119,9 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Whether the client sends its body only when it is told to (RFC 9110, section 10.1.1).
+/// Whether the client sends its body only when it is told to (RFC 9110, section 10.1.1). In HTTP/1.0 nobody can be told.
 fn is_waiting(head: &Head) -> bool {
-    has_token(&head.headers, &header::EXPECT, "100-continue")
+    head.version == Version::HTTP_11 && has_token(&head.headers, &header::EXPECT, "100-continue")
 }
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
