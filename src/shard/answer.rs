@@ -278,8 +278,8 @@ async fn publish_one(shard: &Shard, item: &Item, until: Instant) -> Option<Outco
 const LOOKS_A_TURN: usize = 4096;
 /// Connections that are described between two pauses, each with its rooms.
 const SEEN_A_TURN: usize = 64;
-/// Connections that join, leave or are told goodbye between two pauses.
-const CHANGES_A_TURN: usize = 256;
+/// Connections that join, leave or are told goodbye between two pauses: who leaves far behind is sent much.
+const CHANGES_A_TURN: usize = 64;
 /// What is published between two pauses, in bytes: as much as one read of a connection can bring.
 const PUBLISHED_BYTES_A_TURN: u64 = 128 << 10;
 /// Rooms of a connection that are named.
