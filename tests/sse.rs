@@ -528,7 +528,7 @@ fn a_drain_tells_each_listener_when_to_come_back_and_ends_its_stream_in_order() 
         let target = format!("/events?room=h:1&token={}", server.token("ada"));
         assert_eq!(ask(&mut at_the_door, "HEAD", &target, "").status, 200);
         server.terminate();
-        until("the drain begins", PATIENCE, || server.log().contains("stopping").then_some(()));
+        until("the drain begins", PATIENCE, || (server.admin_get("/readyz").status == 503).then_some(()));
         let late = ask(&mut at_the_door, "GET", &target, "");
         let told = String::from_utf8(late.body.clone()).unwrap();
         let is_retry = |block: &str| {

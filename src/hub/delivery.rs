@@ -206,27 +206,24 @@ impl Hub {
         }
     }
 
-    /// A connection that exceeded the lag: it has been taken out of its rooms and is told 4008 when it
-    /// has read what is in flight. The caller bounds how long that may take.
-    pub fn poll_too_slow(&mut self) -> Option<ConnectionKey> {
-        while let Some(key) = self.too_slow.pop_front() {
-            if self.connections.get(key).is_some_and(|connection| connection.leaving) {
-                return Some(key);
-            }
-        }
-        None
+    /// A connection that the hub has told goodbye of its own accord, and with which code: it exceeded the lag, or is a
+    /// stream whose room has no place. It is out of its rooms, and is told when it has read what is in flight. The
+    /// caller bounds how long that may take.
+    pub fn poll_dismissed(&mut self) -> Option<(ConnectionKey, CloseCode)> {
+        self.dismissed.pop_front()
     }
 
     fn close_too_slow(&mut self) {
-        for index in 0..self.too_slow.len() {
-            let key = self.too_slow[index];
+        while let Some(key) = self.too_slow.pop_front() {
             // Since it was noted its write may have ended, and with it the lag.
             let is_behind = |connection: &Connection| {
                 matches!(connection.activity, Activity::Writing | Activity::Behind)
                     && connection.unsent_bytes() > self.limits.lag_bytes
+                    && !connection.leaving
             };
             if self.connections.get(key).is_some_and(is_behind) {
                 self.drop_for_lag(key);
+                self.dismissed.push_back((key, CloseCode::TOO_SLOW));
             }
         }
     }
@@ -327,8 +324,8 @@ mod tests {
         let (mut hub, key) = member_of(200);
         for _ in 0..20 {
             turn(&mut hub, key, 200);
-            if let Some(slow) = hub.poll_too_slow() {
-                assert_eq!(slow, key);
+            if let Some(dismissed) = hub.poll_dismissed() {
+                assert_eq!(dismissed, (key, CloseCode::TOO_SLOW));
                 return;
             }
             assert!(hub.buffered_bytes() <= 3 * LAG_BYTES, "{} bytes are held", hub.buffered_bytes());
@@ -344,8 +341,8 @@ mod tests {
     fn one_turn_may_bring_who_has_everything_more_than_the_lag() {
         let (mut hub, key) = member_of(300);
         turn(&mut hub, key, 300);
-        assert_eq!(hub.poll_too_slow(), None);
+        assert_eq!(hub.poll_dismissed(), None);
         turn(&mut hub, key, 1);
-        assert_eq!(hub.poll_too_slow(), None, "nobody has asked for a batch yet");
+        assert_eq!(hub.poll_dismissed(), None, "nobody has asked for a batch yet");
     }
 }

@@ -11,7 +11,7 @@
 //!    and [`Hub::poll_writable`] names connections that are behind: each is asked for a
 //!    [`Hub::batch`], which is written and then reported by [`Hub::on_written`]; who is behind again by
 //!    then is named again.
-//! 4. [`Hub::poll_too_slow`] names connections that exceeded the lag and are being closed.
+//! 4. [`Hub::poll_dismissed`] names connections that are being closed though nobody asked for it.
 //!
 //! A member never counts; positions are the home's. Waiting is not an error, and whatever a peer does
 //! is an error value: a panic in here is a defect of ours, and the process must not survive it.
@@ -191,6 +191,7 @@ pub struct Hub {
     dirty_rooms: Vec<RoomKey>,
     writable: VecDeque<ConnectionKey>,
     too_slow: VecDeque<ConnectionKey>,
+    dismissed: VecDeque<(ConnectionKey, CloseCode)>,
     fences: u64,
     census: Census,
     counts: Counts,
@@ -223,6 +224,7 @@ impl Hub {
             dirty_rooms: Vec::new(),
             writable: VecDeque::new(),
             too_slow: VecDeque::new(),
+            dismissed: VecDeque::new(),
             fences: 0,
             census: Census::default(),
             counts: Counts::default(),

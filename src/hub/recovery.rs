@@ -213,7 +213,8 @@ impl Hub {
     /// The home has no place for a room: a request is refused, a stream ends.
     pub(super) fn refuse_room(&mut self, key: ConnectionKey, request: Option<&RequestId>) {
         if self.connections.get(key).is_some_and(|connection| connection.stream.is_some()) {
-            return self.say_goodbye(key, CloseCode::TRY_AGAIN_LATER, NODE_FULL);
+            self.say_goodbye(key, CloseCode::TRY_AGAIN_LATER, NODE_FULL);
+            return self.dismissed.push_back((key, CloseCode::TRY_AGAIN_LATER));
         }
         let (code, message) = (ErrorCode::TooManyRooms, NODE_FULL);
         self.reply(key, |out| native::encode_error(out, request, code, message));

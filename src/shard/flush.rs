@@ -95,11 +95,11 @@ impl Shard {
         sealed
     }
 
-    /// Sees to those who have to go: the too slow, the furthest behind when the process holds too much,
+    /// Sees to those who have to go: whom the hub has told goodbye, the furthest behind when the process holds too much,
     /// and those whose goodbye waited for a fence.
     fn send_off(self: &Rc<Self>) {
-        while let Some(key) = self.next_too_slow() {
-            self.metrics().closes.by_code(CloseCode::TOO_SLOW.to_wire()).add(1);
+        while let Some((key, code)) = self.next_dismissed() {
+            self.metrics().closes.by_code(code.to_wire()).add(1);
             let socket = self.outlets.borrow().get(key).map(|outlet| outlet.socket);
             if let Some(socket) = socket {
                 self.set_deadline(socket, GOODBYE_WITHIN, Shutdown::Both);
@@ -130,8 +130,8 @@ impl Shard {
         hub.set_homes_max(self.node.quota.set_rooms(self.index, homes, self.limits.get().rooms));
     }
 
-    fn next_too_slow(&self) -> Option<ConnectionKey> {
-        self.hub.borrow_mut().poll_too_slow()
+    fn next_dismissed(&self) -> Option<(ConnectionKey, CloseCode)> {
+        self.hub.borrow_mut().poll_dismissed()
     }
 
     /// Sends to connections that are behind, as many as one slice of a sweep holds; true if there are more.

@@ -395,7 +395,7 @@ impl World {
         self.check_history(shard);
         self.hubs[shard].end_turn();
         self.paces[shard].at_last_turn = self.paces[shard].note(&self.hubs[shard]);
-        while self.hubs[shard].poll_too_slow().is_some() {}
+        while self.hubs[shard].poll_dismissed().is_some() {}
         while let Some(key) = self.hubs[shard].poll_writable() {
             let listed = |client: &&mut Client| !client.gone && client.shard == shard && client.key == key;
             if let Some(client) = self.clients.iter_mut().find(listed) {
