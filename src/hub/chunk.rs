@@ -180,6 +180,13 @@ impl Chunk {
         self.size
     }
 
+    /// How many publications have to be left out at the front for the rest to have at most so many bytes.
+    pub(super) fn fits(&self, format: Format, bytes_max: usize) -> u64 {
+        let encoding = &self.encoded[format as usize];
+        let is_too_much = |number: &usize| encoding.bytes.len() - encoding.start(*number as u32) > bytes_max;
+        (0..encoding.ends.len()).take_while(is_too_much).count() as u64
+    }
+
     /// Runs of connections that pass over something.
     #[cfg(test)]
     pub(super) fn skip_count(&self) -> usize {

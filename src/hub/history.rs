@@ -40,6 +40,8 @@ pub(super) struct Shelf {
     expiring: BinaryHeap<Reverse<(u64, HomeKey)>>,
     /// Homes that nobody wants, by the time at which they close.
     lingering: BTreeSet<(u64, HomeKey)>,
+    /// Homes made by rules that do not hold any more.
+    outdated: Vec<HomeKey>,
 }
 
 /// A room's history, read for the application.
@@ -54,13 +56,19 @@ pub struct Read {
 }
 
 impl Hub {
-    /// Other rules hold from now on: what they keep of the rooms that are there is looked up anew.
+    /// Other rules hold from now on. What they keep of the rooms that are there is looked up anew as time passes, so
+    /// many rooms at a time.
     pub fn set_keeper(&mut self, keeper: Keeper) {
         self.keeper = keeper;
-        let keys: Vec<HomeKey> = self.homes.keys().collect();
-        for key in keys {
-            let keep = (self.keeper)(&self.homes[key].name);
-            if keep != self.homes[key].keep {
+        self.shelf.outdated = self.homes.keys().collect();
+    }
+
+    fn look_up_keeps(&mut self) {
+        for _ in 0..LOOKED_UP_A_CALL {
+            let Some(key) = self.shelf.outdated.pop() else { return };
+            let Some(home) = self.homes.get(key) else { continue };
+            let keep = (self.keeper)(&home.name);
+            if keep != home.keep {
                 self.change_keep(key, keep);
             }
         }
@@ -86,6 +94,7 @@ impl Hub {
     /// second; what is late by then goes at a later call, and is not handed out any more.
     pub fn pass_time(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
+        self.look_up_keeps();
         for _ in 0..EXPIRED_A_CALL {
             let Some(&Reverse((due_ms, key))) = self.shelf.expiring.peek() else { break };
             if due_ms > self.now_ms {
@@ -123,10 +132,13 @@ impl Hub {
         }
     }
 
-    /// All histories together hold too much: what expires soonest goes. What some shard has yet to be pushed stays.
+    /// All histories together hold too much: what expires soonest goes, at most so much a call. What some shard has yet
+    /// to be pushed stays.
     pub(super) fn evict(&mut self) {
         let mut staying = Vec::new();
-        while self.census.history_bytes > self.limits.history_bytes
+        let evicted_max = self.counts.history_evicted + EVICTED_A_CALL;
+        while self.counts.history_evicted < evicted_max
+            && self.census.history_bytes > self.limits.history_bytes
             && let Some(Reverse((due_ms, key))) = self.shelf.expiring.pop()
         {
             let Some(home) = self.homes.get_mut(key) else { continue };
@@ -178,15 +190,12 @@ impl Hub {
         self.with_home(key, |home, _| home.expire(now_ms));
         let home = &self.homes[key];
         let from = home.held_since(since.unwrap_or(Since::Earliest));
-        let past = home.past(from.unwrap_or(0));
-        let first = past.first();
-        let place = |index: usize| Position { offset: first + index as u64 + 1, ..past.position };
-        let publications = past.publications.iter().take(limit).enumerate();
+        let publications = home.held_from(from.unwrap_or(0)).take(limit);
         Some(Read {
-            position: Some(past.position),
+            position: Some(home.head()),
             recovered: since.map(|_| from.is_some()),
             publications: publications
-                .map(|(index, publication)| (place(index), publication.clone()))
+                .map(|(position, publication)| (position, publication.clone()))
                 .collect(),
         })
     }
@@ -200,6 +209,10 @@ impl Hub {
 
 /// Homes that one call of [`Hub::pass_time`] looks at of each kind.
 const EXPIRED_A_CALL: usize = 1024;
+/// Homes whose rule is looked up anew in one such call.
+const LOOKED_UP_A_CALL: usize = 4096;
+/// Publications that are evicted at once: more are left for the next turn.
+const EVICTED_A_CALL: u64 = 4096;
 /// Milliseconds until what could not be dropped is looked at again.
 const LATE_MS: u64 = 1000;
 /// Homes that are gone may stand in the heap, as many as there are homes and so many more.

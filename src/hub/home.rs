@@ -200,7 +200,7 @@ impl Home {
         let Some(remote) = self.remotes.iter_mut().find(|remote| remote.shard == to) else {
             return Pushed::All;
         };
-        let pushed = remote.push(head, kept, &self.log, lanes);
+        let pushed = remote.push((head, kept), &self.log, lag_max, lanes);
         remote.queued = pushed == Pushed::LaneFull;
         if pushed == Pushed::LaneFull && self.accepted_bytes - remote.at_bytes > lag_max {
             if kept {
@@ -275,9 +275,17 @@ impl Home {
         front.map(|entry| entry.accepted_ms + self.keep.ttl_ms)
     }
 
-    /// What was published from `from` on, as far as it is held.
-    pub(super) fn past(&self, from: u64) -> Past {
-        past(self.head(), &self.log, from)
+    /// What was published from `from` on, as far as it is held, each with the place behind it.
+    pub(super) fn held_from(&self, from: u64) -> impl Iterator<Item = (Position, &Arc<Publication>)> {
+        let (epoch, first) = (self.epoch, self.first_offset());
+        let from = from.clamp(first, self.next_offset);
+        let entries = (from + 1..).zip(self.log.range((from - first) as usize..));
+        entries.map(move |(offset, entry)| (Position { epoch, offset }, &entry.publication))
+    }
+
+    /// What was published from `from` on, as far as it is held and costs at most `bytes_max`: of more, the latest.
+    pub(super) fn past(&self, from: u64, bytes_max: u64) -> Past {
+        past(self.head(), &self.log, from, bytes_max)
     }
 
     /// Of what `since` asks for, the offset from which to send; `None` if something of it is not held any more.
@@ -286,11 +294,18 @@ impl Home {
     }
 }
 
-/// What a log that ends at `head` holds from `from` on.
-fn past(head: Position, log: &VecDeque<Entry>, from: u64) -> Past {
+fn past(head: Position, log: &VecDeque<Entry>, from: u64, bytes_max: u64) -> Past {
     let first = head.offset - log.len() as u64;
-    let skipped = from.clamp(first, head.offset) - first;
-    let entries = log.range(skipped as usize..);
+    let end = (from.clamp(first, head.offset) - first) as usize;
+    let (mut begin, mut bytes) = (log.len(), 0);
+    while begin > end {
+        bytes += log[begin - 1].publication.cost();
+        if bytes > bytes_max {
+            break;
+        }
+        begin -= 1;
+    }
+    let entries = log.range(begin..);
     Past { position: head, publications: entries.map(|entry| entry.publication.clone()).collect() }
 }
 
@@ -315,7 +330,13 @@ impl Remote {
         }
     }
 
-    fn push(&mut self, head: Position, kept: bool, log: &VecDeque<Entry>, lanes: &mut impl Lanes) -> Pushed {
+    fn push(
+        &mut self,
+        (head, kept): (Position, bool),
+        log: &VecDeque<Entry>,
+        recalled_max: u64,
+        lanes: &mut impl Lanes,
+    ) -> Pushed {
         let key = self.key;
         let first = head.offset - log.len() as u64;
         let position = Position { epoch: head.epoch, offset: self.at };
@@ -341,7 +362,7 @@ impl Remote {
         }
         // Only at the head: whoever comes from another shard, which was ahead of this one, is not sent anything again.
         if let Some(from) = self.recall {
-            let past = Box::new(past(head, log, from));
+            let past = Box::new(past(head, log, from, recalled_max));
             if lanes.push(self.shard, Message::Recalled { key, past }).is_err() {
                 return Pushed::LaneFull;
             }

@@ -4,10 +4,12 @@
 //! where nothing was published or no history is kept, else when the home has answered. One read a room is under way
 //! at a time, for all who wait; what it brings is encoded once a format. Whatever cannot be sent is told.
 
+use std::collections::HashSet;
+
 use super::chunk::{Chunk, Open, Reader};
 use super::home::held_since;
-use super::message::{ConnectionId, ConnectionKey, Past, Position, RoomKey, Since};
-use super::publication::Publication;
+use super::message::{ConnectionKey, Past, Position, RoomKey, Since};
+use super::publication::{Exclude, Publication};
 use super::room::{Room, Waiting};
 use super::{Hub, NODE_FULL};
 use crate::protocol::native::{self, ErrorCode, RequestId};
@@ -88,7 +90,7 @@ impl Hub {
         let now_ms = self.now_ms;
         if let Some(&home) = self.homes_by_name.get(&entry.name) {
             self.with_home(home, |home, _| home.expire(now_ms));
-            let past = self.homes[home].past(from);
+            let past = self.homes[home].past(from, self.limits.lag_bytes as u64);
             self.replay(room, past, from);
         }
     }
@@ -125,29 +127,38 @@ impl Hub {
         for connection in served.iter().filter_map(|waiting| self.connections.get(waiting.connection)) {
             formats[connection.format as usize] = true;
         }
+        let keys: HashSet<ConnectionKey> = served.iter().map(|waiting| waiting.connection).collect();
         let mut open = Open::default();
         for (offset, publication) in (past.first() + 1..).zip(&past.publications) {
-            let position = Position { offset, ..past.position };
-            let keys = served.iter().map(|waiting| waiting.connection);
-            let skip: Vec<_> = keys.filter(|&key| self.is_excluded(key, publication)).collect();
-            open.append(formats, name, publication, (position, true));
-            open.skip_last(&skip);
+            open.append(formats, name, publication, (Position { offset, ..past.position }, true));
+            open.skip_last(&self.excluded_of(&keys, publication));
         }
         open.seal()
     }
 
-    fn is_excluded(&self, key: ConnectionKey, publication: &Publication) -> bool {
+    /// Of these connections, those that a publication excludes.
+    fn excluded_of(&self, keys: &HashSet<ConnectionKey>, publication: &Publication) -> Vec<ConnectionKey> {
         let exclude = &publication.exclude;
+        let here = exclude.connections.iter().filter(|connection| connection.shard == self.options.shard);
+        let mut skip: Vec<_> =
+            here.map(|connection| connection.key).filter(|key| keys.contains(key)).collect();
+        if !exclude.users.is_empty() || !exclude.rooms.is_empty() {
+            skip.extend(keys.iter().copied().filter(|&key| self.is_excluded_by_name(key, exclude)));
+            skip.sort_unstable();
+            skip.dedup();
+        }
+        skip
+    }
+
+    fn is_excluded_by_name(&self, key: ConnectionKey, exclude: &Exclude) -> bool {
         let Some(connection) = self.connections.get(key) else { return true };
-        let itself = ConnectionId { shard: self.options.shard, key };
         let is_member = |name: &str| {
             let room = self.rooms_by_name.get(name);
             room.is_some_and(|room| {
                 connection.memberships.iter().any(|one| one.room == *room && one.index.is_some())
             })
         };
-        exclude.connections.contains(&itself)
-            || exclude.users.iter().any(|user| **user == *connection.user)
+        exclude.users.iter().any(|user| **user == *connection.user)
             || exclude.rooms.iter().any(|name| is_member(name))
     }
 
@@ -162,6 +173,12 @@ impl Hub {
         let kept = self.rooms[room].kept;
         let held = waiting.since.and_then(|since| held_since(since, past.position, first));
         let held = held.filter(|&from| kept || from == past.position.offset);
+        let most = self.limits.lag_bytes / 2;
+        let held = match waiting.since {
+            // Of all that is held, what can be sent.
+            Some(Since::Earliest) => held.map(|from| from.max(first + replay.fits(connection.format, most))),
+            _ => held,
+        };
         let mut slices = Vec::new();
         let begin = held.map(|from| Position { offset: from, ..past.position });
         if let Some(begin) = begin {
@@ -171,7 +188,6 @@ impl Hub {
             replay.gather_from((begin.offset - first) as u32, &mut reader, &mut slices);
         }
         let bytes: usize = slices.iter().map(bytes::Bytes::len).sum();
-        let most = self.limits.lag_bytes / 2;
         match begin.filter(|_| bytes == 0 || connection.unsent_bytes() + bytes <= most) {
             Some(begin) => {
                 self.admit(room, waiting, begin, Some(true));

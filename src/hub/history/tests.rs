@@ -144,16 +144,20 @@ fn another_rule_takes_hold_of_rooms_that_are_there() {
         publish(&mut hub, "room", payload);
     }
     hub.set_keeper(Box::new(|_| Keep { publications: 2, ttl_ms: SECOND }));
+    hub.pass_time(0);
     assert_eq!(held(&mut hub, "room", None).1, ["2", "3"]);
     hub.set_keeper(Box::new(|_| Keep::NONE));
+    hub.pass_time(0);
     assert!(hub.history("room", None, 9).is_none());
     assert_eq!((hub.census().home_bytes, hub.census().history_bytes), (0, 0));
     assert_eq!(publish(&mut hub, "room", "4"), None);
     hub.set_keeper(Box::new(|_| Keep { publications: 2, ttl_ms: SECOND }));
+    hub.pass_time(0);
     assert_eq!(publish(&mut hub, "room", "5").map(|at| at.offset), Some(5), "the order went on");
     assert_eq!(sent(&mut hub, ada).len(), 5);
     hub.disconnect(ada);
     hub.set_keeper(Box::new(|_| Keep::NONE));
+    hub.pass_time(0);
     assert_eq!(hub.census().homes, 0);
 }
 
@@ -169,6 +173,13 @@ fn more_than_half_of_the_lag_is_not_sent_again_but_told() {
     publish(&mut hub, "room", &format!("\"{}\"", "x".repeat(900)));
     let much = join(&mut hub, "room", before);
     assert_eq!((sent(&mut hub, much).len(), hub.counts().unrecovered), (0, 1));
+    let all = join(&mut hub, "room", Some(Since::Earliest));
+    assert_eq!((sent(&mut hub, all).len(), hub.counts().recovered), (4, 2), "of all that is held what fits");
+    for _ in 0..40 {
+        publish(&mut hub, "room", "1");
+    }
+    let many = join(&mut hub, "room", before);
+    assert_eq!((sent(&mut hub, many).len(), hub.counts().unrecovered), (0, 2), "more than is read at a time");
 }
 
 #[test]
