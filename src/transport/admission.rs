@@ -8,7 +8,7 @@ use std::rc::Rc;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::request::Name;
-use super::{Door, Pages, Settings, sse};
+use super::{Door, Pages, Settings, script, sse};
 use crate::api;
 use crate::auth::{Identity, TokenError, origin, token};
 use crate::config::{Mode, Refuse};
@@ -107,6 +107,9 @@ fn judge_public(head: &Head, court: Court<'_>) -> Admission {
     let streams = court.settings.config.sse.path.as_deref();
     if let Some(target) = streams.and_then(|base| sse::Target::of(&head.path, base)) {
         return sse::judge(head, target, court);
+    }
+    if head.path == script::PATH {
+        return Admission::Answer(script::answer(head));
     }
     if let Some(page) = court.pages.and_then(|pages| pages(head)) {
         return Admission::Answer(page);

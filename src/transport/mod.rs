@@ -9,6 +9,7 @@ mod exchange;
 mod linger;
 mod native;
 mod request;
+mod script;
 mod sse;
 mod websocket;
 
