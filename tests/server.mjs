@@ -94,6 +94,11 @@ export class Server {
     this.#child.kill("SIGSTOP");
   }
 
+  /** Lets it go on. */
+  thaw() {
+    this.#child.kill("SIGCONT");
+  }
+
   /** SIGTERM; resolves to the exit status once it is gone. */
   async stop(signal = "SIGTERM") {
     this.#child.kill(signal);
@@ -126,7 +131,7 @@ export function demo(port) {
 }
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
-export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "", origins, rules = "" } = {}) {
+export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "", origins, rules = "", env = {} } = {}) {
   return drawn(async ([port, adminPort]) => {
     const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
     const file = join(folder, "vestibule.toml");
@@ -135,7 +140,7 @@ export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"
     await writeFile(file, configuration(port, adminPort, said));
     try {
       // It reads its configuration before it listens.
-      const server = await new Server(port, ["serve", "--config", file], {}).ready();
+      const server = await new Server(port, ["serve", "--config", file], env).ready();
       server.admin = `127.0.0.1:${adminPort}`;
       return server;
     } finally {
