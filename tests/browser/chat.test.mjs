@@ -1,5 +1,6 @@
 // Chromium drives two tabs of `vestibule demo`: what a visitor sees.
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium } from "playwright-core";
 import { FLAGS, chromiumPath } from "../chromium.mjs";
@@ -57,6 +58,8 @@ async function say(page, text) {
 /** Waits for the message and for its server's word. */
 const seen = (page, text, status) =>
   page.locator(`[data-testid=message][data-status=${status}]`).filter({ hasText: text }).first().waitFor();
+
+const told = (page, text) => page.getByTestId("told").filter({ hasText: text }).waitFor();
 
 const transcript = (page) => page.getByTestId("message").evaluateAll((items) => items.map((item) =>
   [item.querySelector("[data-testid=message-from]").textContent, item.querySelector("[data-testid=message-text]").textContent]));
@@ -154,6 +157,8 @@ for (const [how, signal, ended] of [
     assert.ok(await ada.getByTestId("send").isDisabled());
     server = await demo(server.port);
     await Promise.all([state(ada, "joined"), state(bob, "joined")]);
+    // What the room kept went with the server, and nobody can know what stood there: that is said.
+    await told(ada, "Some messages were missed.");
     await say(bob, "after");
     await seen(bob, "after", "sent");
     await seen(ada, "after", "received");
@@ -182,48 +187,13 @@ test("what a lost server has not confirmed is marked, and can be said again", as
 // have to be brought to say what is wanted.
 async function met(page, answer) {
   const meetings = [];
-  await page.routeWebSocket(/\/ws\?/, (socket) => {
+  await page.routeWebSocket(/\/ws$/, (socket) => {
     meetings.push(Date.now());
     answer(socket, meetings.length);
   });
   await page.goto(`http://${server.host}/?name=Ada&room=lobby`);
   return meetings;
 }
-
-const CLOSES = [
-  [1001, "retry=2500", "hinted"],
-  [1001, "", "back off"],
-  [1002, "", "back off"],
-  [1003, "", "back off"],
-  [1006, "", "back off"],
-  [1007, "", "back off"],
-  [1008, "", "stop"],
-  [1009, "", "back off"],
-  [1011, "", "back off"],
-  [1013, "", "back off"],
-  [4001, "Unauthorized", "stop"],
-  [4003, "", "stop"],
-  [4008, "", "back off"],
-  [4010, "", "at once"],
-  [4029, "", "back off long"],
-];
-
-test("every close code means to the page what the protocol says", async () => {
-  const page = await tab();
-  for (const [code, reason, verdict] of CLOSES) {
-    assert.equal(await page.evaluate(([c, r]) => verdictOfClose(c, r), [code, reason]), verdict, `${code} ${reason}`);
-  }
-  assert.equal(await page.evaluate(() => retryHintMs("retry=2500")), 2500);
-});
-
-test("the back-off grows, keeps its ceiling and is spread over all of its step", async () => {
-  const page = await tab();
-  for (const [attempt, ceiling] of [[0, 500], [3, 4000], [30, 15_000]]) {
-    const waits = await page.evaluate((a) => Array.from({ length: 400 }, () => jittered(500, 15_000, a)), attempt);
-    assert.ok(Math.max(...waits) <= ceiling && Math.max(...waits) > ceiling * 0.9, `${attempt}: ${Math.max(...waits)}`);
-    assert.ok(Math.min(...waits) < ceiling * 0.1, `${attempt}: ${Math.min(...waits)}`);
-  }
-});
 
 test("a token that the server refuses stops the page, and it says why", async () => {
   const page = await context.newPage();
@@ -274,5 +244,83 @@ test("a gap is told", async () => {
       if (JSON.parse(text).type === "ack") socket.send('{"type":"gap","room":"lobby","position":"e-1"}');
     });
   });
-  await page.getByTestId("told").filter({ hasText: "Some messages were missed." }).waitFor();
+  await told(page, "Some messages were missed.");
+});
+
+test("who comes later is shown what was said before", async () => {
+  const ada = await member("Ada", "lobby");
+  await say(ada, "first");
+  await say(ada, "second");
+  await seen(ada, "second", "sent");
+  const bob = await member("Bob", "lobby");
+  await seen(bob, "second", "received");
+  assert.deepEqual(await transcript(bob), [["Ada", "first"], ["Ada", "second"]]);
+  assert.equal(await bob.getByTestId("told").count(), 0);
+  assert.deepEqual(complaints, []);
+});
+
+test("nothing is lost by a tab that is cut off, neither what it said nor what it did not hear", async () => {
+  const page = await context.newPage();
+  let cut;
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await met(page, (socket, meeting) => {
+    socket.connectToServer();
+    if (meeting === 1) cut = () => socket.close({ code: 4008, reason: "" });
+  });
+  await state(page, "joined");
+  const bob = await member("Bob", "lobby");
+  await say(page, "before");
+  await seen(bob, "before", "received");
+  // It cannot come back before everything is said.
+  await page.route(/\/token\?/, async (route) => { await held; await route.continue(); });
+  cut();
+  await page.getByTestId("send").and(page.locator(":disabled")).waitFor();
+  for (let n = 0; n < 10; n++) await say(bob, `meanwhile ${n}.`);
+  await seen(bob, "meanwhile 9.", "sent");
+  release();
+  await state(page, "joined");
+  await seen(page, "meanwhile 9.", "received");
+  await say(page, "after");
+  await seen(bob, "after", "received");
+  const said = [["Ada", "before"], ...Array.from({ length: 10 }, (_, n) => ["Bob", `meanwhile ${n}.`]), ["Ada", "after"]];
+  assert.deepEqual(await transcript(page), said);
+  assert.deepEqual(await transcript(bob), said);
+  assert.equal(await page.getByTestId("told").count(), 0);
+});
+
+test("a tab whose network blocks WebSocket hears the others, and says that it cannot speak", async () => {
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    window.WebSocket = class {
+      constructor() {
+        setTimeout(() => this.onclose?.({ code: 1006, reason: "" }));
+      }
+
+      close() {}
+    };
+  });
+  await page.goto(`http://${server.host}/?name=Ada&room=lobby`);
+  await state(page, "joined");
+  await page.getByTestId("notice").filter({ hasText: "WebSocket is blocked here" }).waitFor();
+  assert.ok(await page.getByTestId("send").isDisabled());
+  const bob = await member("Bob", "lobby");
+  for (let n = 0; n < 3; n++) await say(bob, `heard ${n}.`);
+  await seen(page, "heard 2.", "received");
+  assert.deepEqual(await transcript(page), Array.from({ length: 3 }, (_, n) => ["Bob", `heard ${n}.`]));
+  assert.equal(await page.getByTestId("told").count(), 0);
+});
+
+test("a page of another origin can import the client", async () => {
+  const elsewhere = createServer((request, response) => {
+    response.setHeader("content-type", "text/html");
+    response.end("<!doctype html>");
+  });
+  await new Promise((resolve) => { elsewhere.listen(0, "127.0.0.1", resolve); });
+  const page = await context.newPage();
+  await page.goto(`http://127.0.0.1:${elsewhere.address().port}/`);
+  const exported = await page.evaluate(async (host) => Object.keys(await import(`http://${host}/vestibule.js`)), server.host);
+  assert.deepEqual(exported.sort(), ["VestibuleError", "connect"]);
+  elsewhere.closeAllConnections();
+  elsewhere.close();
 });
