@@ -369,8 +369,6 @@ var SocketLink = class {
 		this.#socket.close(1e3);
 	}
 	#receive(data) {
-		if (this.#isOver)
-			return;
 		this.#heardAt = this.#world.now();
 		this.#timers.clear("pong");
 		const message = JSON.parse(String(data));

@@ -87,7 +87,6 @@ export class SocketLink {
   }
 
   #receive(data: unknown): void {
-    if (this.#isOver) return;
     this.#heardAt = this.#world.now();
     // Whatever it says, it is there.
     this.#timers.clear("pong");

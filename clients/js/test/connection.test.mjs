@@ -168,6 +168,16 @@ test("a token that cannot be had is waited for", async () => {
   assert.deepEqual(world.sockets.map(({ protocols }) => protocols[1]), ["bearer.t3"]);
 });
 
+test("who closes it while a token is fetched has no connection opened", async () => {
+  const world = new World();
+  let bring;
+  const client = await world.connect({ token: () => new Promise((resolve) => { bring = resolve; }) });
+  client.close();
+  bring("t");
+  await settled();
+  assert.equal(world.sockets.length, 0);
+});
+
 test("a handshake that takes too long is given up", async () => {
   const world = new World();
   const client = await world.connect({ openTimeoutMs: 3000 });
@@ -234,7 +244,8 @@ test("what a dead connection still brings is not heard", async () => {
 
 test("requests are matched to their answers, whatever the order", async () => {
   const world = new World();
-  const client = await world.open();
+  const client = await world.open({ pingIntervalMs: Infinity, stableAfterMs: 0 });
+  await world.pass(0);
   const answers = [client.publish("a", 1), client.publish("a", undefined, { event: "e" }), client.publish("a", 3)];
   await settled();
   assert.deepEqual(world.socket.sent, [
@@ -247,6 +258,7 @@ test("requests are matched to their answers, whatever the order", async () => {
   world.socket.says({ type: "ack", id: 1, position: at(5) });
   await assert.rejects(answers[1], { name: "VestibuleError", code: "forbidden", message: "no rule" });
   assert.deepEqual([await answers[0], await answers[2]], [{ position: at(5) }, {}]);
+  assert.equal(world.runningTimers, 0);
 });
 
 test("a request that is not answered in time is rejected, and its late answer still counts", async () => {

@@ -80,6 +80,13 @@ test("acks of another epoch, and of what was passed, say nothing", () => {
   assert.equal(none.text, undefined);
 });
 
+test("what was one's own in another epoch is not in this one", () => {
+  const cursor = new Cursor(at(2));
+  cursor.acknowledge(at(5));
+  cursor.stand(at(4, "0000000b"));
+  assert.equal(cursor.receive(at(5, "0000000b")), "new");
+});
+
 test("a cursor stands where it is told", () => {
   const cursor = new Cursor("earliest");
   assert.equal(cursor.text, undefined);

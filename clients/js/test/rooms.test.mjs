@@ -260,6 +260,19 @@ test("a room can be left offline, and while it is joined", async () => {
   await joining;
 });
 
+test("a room that is left while it is joined again stays left", async () => {
+  const world = new World();
+  const client = await world.open();
+  const room = await joined(world, client, "a");
+  await again(world);
+  const leaving = room.leave();
+  world.socket.answers("join");
+  world.socket.answers("leave");
+  await leaving;
+  assert.equal(room.status, "left");
+  assert.deepEqual(room.heard, ["close: undefined"]);
+});
+
 test("who joins a room when told of the connection joins it once", async () => {
   const world = new World();
   const client = await world.connect();
