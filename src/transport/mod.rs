@@ -165,14 +165,18 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
     let services = services.clone();
     spawn(async move {
         let request = Cell::new(0);
-        let served = pin!(async {
-            // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
-            // what it moves. Idle, they are most of what a connection costs.
-            let shaken = Box::pin(shake_hands(&socket, writer, &services, door, &request)).await;
-            match shaken {
-                Some(Reader::WebSocket(reader)) => websocket::serve(&socket, reader).await,
-                Some(Reader::Stream(reader)) => sse::serve(&socket, reader).await,
-                None => (),
+        let served = pin!({
+            // What is no reference is moved: a reference to the door would be larger than the door.
+            let (socket, services, request) = (&socket, &services, &request);
+            async move {
+                // Boxed, both: an open connection keeps nothing of its handshake, and a task no second copy of
+                // what it moves. Idle, they are most of what a connection costs.
+                let shaken = Box::pin(shake_hands(socket, writer, services, door, request)).await;
+                match shaken {
+                    Some(Reader::WebSocket(reader)) => websocket::serve(socket, reader).await,
+                    Some(Reader::Stream(reader)) => sse::serve(socket, reader).await,
+                    None => (),
+                }
             }
         });
         if let Err(panicked) = catch(served).await {
