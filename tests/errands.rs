@@ -156,6 +156,23 @@ fn a_refusal_is_told_in_the_nodes_words_with_exit_1() {
 }
 
 #[test]
+fn a_key_in_a_file_serves_and_who_may_not_read_it_is_told_what_else_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("api.keys");
+    std::fs::write(&file, "first\nsecond\n").unwrap();
+    let server = Setup::new(1).unset("admin.keys").set("admin.keys_file", &format!("{file:?}")).start();
+    let said = Errand::of(&server, &["rooms"]).run();
+    assert_eq!((said.code, said.out.as_str()), (Some(0), "ROOM  MEMBERS\n"), "{}", said.err);
+    std::fs::remove_file(&file).unwrap();
+    let said = Errand::of(&server, &["rooms"]).run();
+    assert_eq!((said.code, said.out.as_str()), (Some(78), ""), "{}", said.err);
+    for word in ["admin.keys_file", "cannot be read", "--url", "VESTIBULE_API_KEY"] {
+        assert!(said.err.contains(word), "{word}: {}", said.err);
+    }
+    server.stop();
+}
+
+#[test]
 fn url_and_key_are_enough_without_a_configuration() {
     let server = Setup::new(1).start();
     let mut command = Command::new(binary());

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Member, Setup, Socket};
+use harness::{Api, Member, Setup, Socket, request};
 
 #[test]
 fn open_connections_go_by_the_new_rules_on_every_shard() {
@@ -44,6 +44,48 @@ fn limits_and_keys_are_taken_over() {
     assert_eq!(stranger.closed().code, Some(4001), "the old key is good for nothing");
     member.say(&"x".repeat(2000));
     assert_eq!(member.socket.closed().code, Some(1009));
+    server.stop();
+}
+
+#[test]
+fn a_key_of_the_api_is_rotated_by_its_file_and_a_reload_while_connections_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("api.keys");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("# from before\nintegration\n");
+    let setup = Setup::new(2).unset("admin.keys").set("admin.keys_file", &format!("{file:?}"));
+    let server = setup.start();
+    let mut member = Member::enter(&server, "ada");
+    member.join("r");
+    let mut api = Api::of(&server);
+    let mut publish = |key: &str, payload: u32| {
+        let body = format!(r#"{{"room":"r","payload":{payload}}}"#);
+        let call = request("POST", "/api/publish", Some(&body)).replace(Api::KEY, key);
+        api.socket.send(call.as_bytes());
+        api.answer().status
+    };
+    assert_eq!((publish(Api::KEY, 1), publish("the-next-one", 2)), (200, 401));
+
+    write("the-next-one\n\nintegration\n");
+    server.reconfigure(&setup);
+    server.await_metric(RELOADS, 2.0);
+    assert_eq!((publish(Api::KEY, 3), publish("the-next-one", 4)), (200, 200));
+
+    write("the-next-one\nspoilt by a space\n");
+    server.reconfigure(&setup);
+    server.await_metric(REFUSED, 2.0);
+    let log = server.await_log("the reload is refused, and nothing has changed");
+    assert!(log.contains(": line 2: a key is 1 to 1024 bytes of visible ASCII"), "{log}");
+    assert!(!log.contains("spoilt") && !log.contains("the-next-one"), "a key is never logged: {log}");
+    assert_eq!(publish(Api::KEY, 5), 200, "nothing has changed");
+
+    write("the-next-one\n");
+    server.reconfigure(&setup);
+    server.await_metric(RELOADS, 4.0);
+    assert_eq!((publish(Api::KEY, 6), publish("the-next-one", 7)), (401, 200));
+    for payload in [1, 3, 4, 5, 7] {
+        assert_eq!(member.hear(), format!(r#"{{"type":"message","room":"r","payload":{payload}}}"#));
+    }
     server.stop();
 }
 

@@ -64,7 +64,7 @@ impl Refused {
     }
 
     pub(super) fn unauthorized() -> Refused {
-        let message = "the API takes Authorization: Bearer KEY, with a key of admin.keys";
+        let message = "the API takes Authorization: Bearer KEY, with a key of admin.keys or admin.keys_file";
         Refused::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 

@@ -16,7 +16,7 @@ use crate::config::{self, Address, Admin};
 /// The flags that every errand has.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
-    /// Configuration file of the node, for admin.address and admin.keys; without one, VESTIBULE_ADMIN__... as for serve
+    /// Configuration file of the node, for its admin.address and its keys; without one, VESTIBULE_ADMIN__... as for serve
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The node's admin listener, instead of admin.address
@@ -96,7 +96,9 @@ impl Reach {
         if let (Some(url), Some(key)) = (&self.url, &key) {
             return checked(Place { url: url.clone(), key: key.clone() });
         }
-        let admin = config::load(self.config.as_deref(), env)?.admin;
+        // Often the file of a secret that is the node's own: whoever may not read it has the other way.
+        let unread = |complaints| Failure::Unfit(format!("{complaints}\n{INSTEAD}"));
+        let admin = config::load(self.config.as_deref(), env).map_err(unread)?.admin;
         let url = match &self.url {
             Some(url) => url.clone(),
             None => url_of(&admin)?,
@@ -156,8 +158,10 @@ fn url(text: &str) -> Result<String, String> {
 
 /// The key, where the configuration is not to be read.
 const KEY_VARIABLE: &str = "VESTIBULE_API_KEY";
-const NO_KEY: &str =
-    "no key to ask with: the configuration sets no admin.keys, and the environment no VESTIBULE_API_KEY";
+const NO_KEY: &str = "no key to ask with: the configuration sets neither admin.keys nor admin.keys_file, and the environment no \
+     VESTIBULE_API_KEY";
+const INSTEAD: &str =
+    "none of it is read with --url http://HOST:PORT and a key in the variable VESTIBULE_API_KEY: say both";
 const BAD_KEY: &str = "VESTIBULE_API_KEY: a key is visible ASCII, without spaces";
 const ANY_PORT: &str = "admin.address has port 0, so that the kernel chose one: say --url http://HOST:PORT";
 
@@ -204,6 +208,17 @@ mod tests {
         let env = [("VESTIBULE_API_KEY", "b"), ("VESTIBULE_ADMIN__ADDRESS", "nowhere")];
         assert!(place(Some("http://edge:1"), &env).is_ok());
         assert_eq!(place(None, &env).expect_err("it is read").exit_code(), 78);
+    }
+
+    #[test]
+    fn who_may_not_read_the_keys_is_told_the_other_way() {
+        let env = [SECRET, ("VESTIBULE_ADMIN__KEYS_FILE", "no/such/file")];
+        let failure = place(None, &env).expect_err("no file");
+        assert_eq!(failure.exit_code(), 78);
+        let said = failure.to_string();
+        for word in ["no/such/file", "cannot be read", "--url", "VESTIBULE_API_KEY"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
     }
 
     #[test]

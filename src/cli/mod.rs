@@ -179,8 +179,9 @@ Exit codes:
   78  the configuration is wrong, or asks for what this machine has not; trying again will not help";
 
 const ERRAND_HELP: &str = "\
-The node is asked at admin.address with the first of admin.keys, both from the configuration. --url and the variable
-VESTIBULE_API_KEY come before it; with both of them no configuration is read. A key never stands on the command line.
+The node is asked at admin.address with the first key of admin.keys, or of admin.keys_file, from the configuration.
+--url and the variable VESTIBULE_API_KEY come before it; with both of them no configuration is read. A key never
+stands on the command line.
 
 Exit codes:
    0  all is well

@@ -3,6 +3,7 @@
 //! Judges values, and blames the key that was set. Opens no file but those of keys, by the way it was handed.
 
 mod auth;
+mod keys;
 
 use std::io;
 use std::net::IpAddr;
@@ -15,9 +16,10 @@ use super::{Access, Address, Config, Mode, Pattern, RoomRule};
 /// Adds every complaint there is to what `reader` has read, and brings the keys in from their files.
 pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) {
     auth::check(reader, open);
+    let keyed = keys::check(reader, open);
     sizes(reader);
     paths(reader);
-    addresses(reader);
+    addresses(reader, keyed);
     rooms(reader);
 }
 
@@ -62,13 +64,14 @@ fn paths(reader: &mut Reader<'_>) {
     }
 }
 
-fn addresses(reader: &mut Reader<'_>) {
+/// `keyed`: the API has keys, or would have them if what was complained of were mended.
+fn addresses(reader: &mut Reader<'_>, keyed: bool) {
     const ADMIN: &str = "admin.address";
     let admin = reader.draft.config.admin.address.clone();
     let listeners: Vec<Address> = reader.draft.config.listeners.iter().map(|it| it.address.clone()).collect();
-    if reader.is_good(&[ADMIN, "admin.keys"])
+    if reader.is_good(&[ADMIN])
         && matches!(admin, Address::Socket(admin) if !admin.ip().to_canonical().is_loopback())
-        && reader.draft.config.admin.keys.is_empty()
+        && !keyed
     {
         reader.blame(&[ADMIN], "without admin.keys only a loopback address, such as 127.0.0.1:9091");
     }

@@ -19,6 +19,7 @@ pub fn configuration(input: &[u8]) {
     let file = files.first().map_or("", |file| &file[1..]);
     let open = |path: &Path| match path.to_str() {
         Some("file") => Ok(file.as_bytes().to_vec()),
+        Some("secret") => Ok(format!("{SECRET} {SECRET}").into_bytes()),
         _ => Err(io::ErrorKind::NotFound.into()),
     };
     let pairs = variables.iter().filter_map(|part| part.split_once('='));
@@ -47,6 +48,7 @@ pub fn configuration(input: &[u8]) {
     }
     // A secret that is bad, in whatever way the rest is, is not shown.
     variables.push(("VESTIBULE_AUTH__HS256_SECRET".to_owned(), SECRET.to_owned()));
+    variables.push(("VESTIBULE_ADMIN__KEYS_FILE".to_owned(), "secret".to_owned()));
     let secretive = read::read(text, None, variables, &open);
     if let Err(complaints) = secretive
         // An excerpt leaves control characters out: what is not the secret may be shown as it.
@@ -64,6 +66,9 @@ fn check_config(config: &Config) {
     assert!(limits.fragments > 0 && limits.head > 0);
     let secret = config.auth.hs256_secret.as_ref();
     assert!(secret.is_none_or(|secret| secret.as_bytes().len() >= 32));
+    assert!(config.admin.keys.len() <= 100);
+    let visible = |key: &[u8]| (1..=1024).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    assert!(config.admin.keys.iter().all(|key| visible(key.as_bytes())));
     if let Address::Socket(address) = config.admin.address {
         assert!(address.ip().is_loopback() || !config.admin.keys.is_empty());
     }

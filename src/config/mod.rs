@@ -93,7 +93,7 @@ pub struct Server {
 pub struct Admin {
     /// Where to listen; a loopback address unless there are keys.
     pub address: Address,
-    /// Bearer keys of the API.
+    /// Bearer keys of the API: those of the configuration itself, and behind them those of its file.
     pub keys: Vec<Secret>,
 }
 
@@ -309,5 +309,5 @@ fn bytes_of(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 
 /// Bytes of a configuration file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// Bytes of a key's file.
+/// Bytes of a file of keys.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;

@@ -1,5 +1,6 @@
 //! The configuration from outside: literal files and variables in, literal complaints out.
 
+mod admin;
 mod auth;
 mod paths;
 mod table;

@@ -3,7 +3,7 @@
 use super::super::key::{Key, Kind};
 use super::super::value::{is_claim, is_cookie_name, is_origin};
 use super::super::{Algorithm, Mode, Refuse, Secret};
-use super::{Keys, Section, store};
+use super::{FILE_FORM, Keys, Section, store};
 
 pub(super) const AUTH: Section = Section {
     name: "auth",
@@ -143,4 +143,3 @@ const CLAIM_FORM: &str = "empty, or a text of at most 1024 bytes without control
 const COOKIE_FORM: &str =
     "empty, or a cookie's name: letters, digits and marks such as - and _, without spaces";
 const SECRET_FORM: &str = "empty, or a text of at least 32 bytes";
-const FILE_FORM: &str = "empty, or the path of a file";

@@ -24,6 +24,8 @@ mod websocket;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub(super) use process::{ADMIN_KEYS_MAX, KEY_FORM};
+
 use super::key::{Key, REQUIRED};
 use super::{
     Access, Address, Admin, Auth, Config, Driver, Heartbeat, History, Limits, Listener, LogFormat, Mode,
@@ -52,6 +54,7 @@ pub(super) enum Keys {
 /// A configuration while it is read: the value itself, and what becomes part of it later.
 pub(super) struct Draft {
     pub(super) config: Config,
+    pub(super) keys_file: String,
     pub(super) hs256_secret_file: String,
     pub(super) public_key: String,
     pub(super) public_key_file: String,
@@ -146,6 +149,7 @@ impl Draft {
         let file = String::new;
         Self {
             config,
+            keys_file: file(),
             hs256_secret_file: file(),
             public_key: file(),
             public_key_file: file(),
@@ -198,6 +202,8 @@ fn store<V>(place: &mut V, parsed: Option<V>) -> bool {
 pub(super) const LISTENERS_MAX: usize = 64;
 /// Room rules at most: each is tried in turn at a join.
 pub(super) const ROOMS_MAX: usize = 1000;
+
+const FILE_FORM: &str = "empty, or the path of a file";
 
 /// Bytes.
 const KIB: u64 = 1024;

@@ -3,7 +3,7 @@
 use super::super::key::{Key, Kind};
 use super::super::value::{is_bearer, is_path};
 use super::super::{Driver, LogFormat, Network, Secret};
-use super::{HOUR, Keys, Section, fit, store};
+use super::{FILE_FORM, HOUR, Keys, Section, fit, store};
 
 pub(super) const LISTENER: Section = Section {
     name: "listener",
@@ -100,7 +100,7 @@ pub(super) const ADMIN: Section = Section {
             name: "keys",
             kind: Kind::Secrets(
                 KEY_FORM,
-                100,
+                ADMIN_KEYS_MAX,
                 |it| it.config.admin.keys.clear(),
                 |it, text| {
                     let good = is_bearer(text);
@@ -112,6 +112,15 @@ pub(super) const ADMIN: Section = Section {
             help: "Keys for the API, as Authorization: Bearer KEY; without any nobody may use it. Metrics and health need none.",
             past: "",
         },
+        Key {
+            name: "keys_file",
+            kind: Kind::Text(FILE_FORM, |it, text| store(&mut it.keys_file, Some(text.to_owned()))),
+            default: "\"\"",
+            help: "A file with more keys, one a line, such as a systemd credential; at most 100 with those of keys. \
+                Blank lines and lines that begin with # are passed over. Read again at a reload. Relative to the \
+                working directory.",
+            past: "",
+        },
     ]),
     example: "",
 };
@@ -119,4 +128,6 @@ pub(super) const ADMIN: Section = Section {
 const ADDRESS_FORM: &str = "an address is IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or systemd:NAME";
 const NETWORK_FORM: &str = "a network is IP or IP/PREFIX, without bits behind the prefix, such as 10.0.0.0/8";
 const MAYBE_PATH_FORM: &str = "empty, or a path, which begins with / and is visible ASCII without ? and #";
-const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";
+pub(in super::super) const KEY_FORM: &str = "a key is 1 to 1024 bytes of visible ASCII, without spaces";
+/// Keys of the API at most, wherever they stand: each request is held against all of them.
+pub(in super::super) const ADMIN_KEYS_MAX: usize = 100;

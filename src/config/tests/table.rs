@@ -117,6 +117,7 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("server.log_format", "json"),
     ("admin.address", "127.0.0.1:1"),
     ("admin.keys", "['k']"),
+    ("admin.keys_file", "/no/such/file"),
     ("auth.mode", "none"),
     ("auth.hs256_secret", "another secret of thirty-two bytes"),
     ("auth.hs256_secret_file", "/no/such/file"),
@@ -182,8 +183,16 @@ fn every_key_is_reached_from_the_file_and_from_the_environment() {
         }
     }
     // No other value of these can be good on its own.
-    let bound = ["algorithms", "cookie", "hs256_secret_file", "jwks_file", "public_key", "public_key_file"];
-    assert_eq!(told, BTreeSet::from(bound.map(|key| format!("auth.{key}"))));
+    let bound = [
+        "admin.keys_file",
+        "auth.algorithms",
+        "auth.cookie",
+        "auth.hs256_secret_file",
+        "auth.jwks_file",
+        "auth.public_key",
+        "auth.public_key_file",
+    ];
+    assert_eq!(told, BTreeSet::from(bound.map(str::to_owned)));
 }
 
 #[test]
