@@ -4,6 +4,7 @@
 //! around what it passes over. Knows no member and no cursor.
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::connection::Connection;
 use super::stream::Stream;
@@ -132,20 +133,29 @@ impl Open {
     /// What was appended so far becomes a chunk; this one is empty again.
     pub(super) fn seal(&mut self) -> Chunk {
         self.skips.sort_unstable_by_key(|skip| (skip.connection, skip.from));
-        let encoded = std::mem::take(&mut self.encoded);
         self.publications = 0;
-        Chunk {
-            size: encoded.iter().map(|encoding| encoding.bytes.len()).sum(),
-            encoded: encoded.map(|open| Encoding { bytes: open.bytes.freeze(), ends: open.ends.into() }),
+        let mut chunk = Chunk {
+            encoded: SmallVec::new(),
             skips: std::mem::take(&mut self.skips).into(),
             places: std::mem::take(&mut self.places).into(),
+            size: 0,
+        };
+        for format in Format::ALL {
+            let open = &mut self.encoded[format as usize];
+            if !open.ends.is_empty() {
+                chunk.size += open.bytes.len();
+                let OpenEncoding { bytes, ends } = std::mem::take(open);
+                chunk.encoded.push(Encoding { format, bytes: bytes.freeze(), ends: ends.into() });
+            }
         }
+        chunk
     }
 }
 
 /// Publications sealed together.
 pub(super) struct Chunk {
-    encoded: [Encoding; Format::COUNT],
+    /// In the formats that were in use, mostly one.
+    encoded: SmallVec<[Encoding; 1]>,
     /// By connection, then by place.
     skips: Box<[Skip]>,
     /// Of each publication, where there are streams whose ids are their own.
@@ -154,6 +164,7 @@ pub(super) struct Chunk {
 }
 
 struct Encoding {
+    format: Format,
     bytes: Bytes,
     /// Where each publication ends.
     ends: Box<[u32]>,
@@ -180,11 +191,25 @@ impl Chunk {
         self.size
     }
 
-    /// How many publications have to be left out at the front for the rest to have at most so many bytes.
-    pub(super) fn fits(&self, format: Format, bytes_max: usize) -> u64 {
-        let encoding = &self.encoded[format as usize];
-        let is_too_much = |number: &usize| encoding.bytes.len() - encoding.start(*number as u32) > bytes_max;
-        (0..encoding.ends.len()).take_while(is_too_much).count() as u64
+    /// Bytes of each format.
+    pub(super) fn sizes(&self) -> [usize; Format::COUNT] {
+        let mut sizes = [0; Format::COUNT];
+        for encoding in &self.encoded {
+            sizes[encoding.format as usize] = encoding.bytes.len();
+        }
+        sizes
+    }
+
+    /// How many publications have to be left out at the front for the rest, each with so many bytes of its own, to have
+    /// at most so many.
+    pub(super) fn fits(&self, format: Format, own_each: usize, bytes_max: usize) -> u64 {
+        let Some(encoding) = self.of(format) else { return 0 };
+        let count = encoding.ends.len();
+        let is_too_much = |number: &usize| {
+            let shared = encoding.bytes.len() - encoding.start(*number as u32);
+            shared + (count - number) * own_each > bytes_max
+        };
+        (0..count).take_while(is_too_much).count() as u64
     }
 
     /// Runs of connections that pass over something.
@@ -197,21 +222,27 @@ impl Chunk {
     pub(super) fn gather_from(&self, number: u32, who: &mut Reader<'_>, slices: &mut Vec<Bytes>) {
         let first = self.skips.partition_point(|skip| skip.connection < who.connection);
         let skips = self.skips[first..].iter().take_while(|skip| skip.connection == who.connection);
+        let Some(encoding) = self.of(who.format) else { return };
         match (who.format, &mut who.stream) {
-            (Format::Part, Some((stream, room))) => self.gather_parts(number, skips, (stream, *room), slices),
-            (format, _) => self.encoded[format as usize].gather_shared(number, skips, slices),
+            (Format::Part, Some((stream, room))) => {
+                self.gather_parts((encoding, number), skips, (stream, *room), slices);
+            }
+            _ => encoding.gather_shared(number, skips, slices),
         }
+    }
+
+    fn of(&self, format: Format) -> Option<&Encoding> {
+        self.encoded.iter().find(|encoding| encoding.format == format)
     }
 
     /// Around every publication stands what is this stream's own: the frame and the id.
     fn gather_parts<'a>(
         &self,
-        number: u32,
+        (encoding, number): (&Encoding, u32),
         skips: impl Iterator<Item = &'a Skip>,
         (stream, room): (&mut Stream, RoomKey),
         slices: &mut Vec<Bytes>,
     ) {
-        let encoding = &self.encoded[Format::Part as usize];
         let mut skips = skips.peekable();
         let mut own = BytesMut::new();
         for number in number..encoding.ends.len() as u32 {

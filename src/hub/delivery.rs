@@ -50,17 +50,22 @@ impl Hub {
 
     /// The local members that an exclusion names.
     fn resolve(&self, room: RoomKey, exclude: &Exclude) -> SmallVec<[ConnectionKey; 2]> {
-        let is_member = |key: ConnectionKey| {
+        let is_in = |key: ConnectionKey, room: RoomKey| {
             let memberships = self.connections.get(key).map(|connection| &connection.memberships);
             memberships.is_some_and(|all| all.iter().any(|one| one.room == room && one.index.is_some()))
         };
         let here = exclude.connections.iter().filter(|connection| connection.shard == self.options.shard);
         let mut skip: SmallVec<[ConnectionKey; 2]> =
-            here.map(|connection| connection.key).filter(|&key| is_member(key)).collect();
+            here.map(|connection| connection.key).filter(|&key| is_in(key, room)).collect();
         self.members_of_users(room, &exclude.users, |key| skip.push(key));
-        for other in exclude.rooms.iter().filter_map(|name| self.rooms_by_name.get(&**name)) {
-            let both = self.rooms[*other].members.iter().map(|member| member.connection);
-            skip.extend(both.filter(|&key| is_member(key)));
+        for &other in exclude.rooms.iter().filter_map(|name| self.rooms_by_name.get(&**name)) {
+            // Who is in both: of the smaller room, those who are in the other.
+            let (few, many) = match self.rooms[other].members.len() < self.rooms[room].members.len() {
+                true => (other, room),
+                false => (room, other),
+            };
+            let few = self.rooms[few].members.iter().map(|member| member.connection);
+            skip.extend(few.filter(|&key| is_in(key, many)));
         }
         skip.sort_unstable();
         skip.dedup();
@@ -82,14 +87,11 @@ impl Hub {
     pub(super) fn seal(&mut self, room: RoomKey) {
         let entry = &mut self.rooms[room];
         let before = entry.log.held_bytes();
-        let size = entry.log.seal();
+        let Some(sizes) = entry.log.seal() else { return };
         self.census.log_bytes -= before - entry.log.held_bytes();
-        if size == 0 {
-            return;
-        }
         for member in &entry.members {
             let connection = &mut self.connections[member.connection];
-            connection.room_bytes += size;
+            connection.room_bytes += sizes[connection.format as usize];
             match connection.activity {
                 Activity::Idle => {
                     connection.activity = Activity::Listed;
@@ -168,7 +170,7 @@ impl Hub {
             let entry = &mut self.rooms[membership.room];
             let member = &mut entry.members[index as usize];
             let from = std::mem::replace(&mut member.cursor, member.taken);
-            connection.room_bytes -= entry.log.distance(from, member.taken);
+            connection.room_bytes -= entry.log.distance(from, member.taken, connection.format);
             let before = entry.log.held_bytes();
             entry.log.advance(from, member.taken);
             self.census.log_bytes -= before - entry.log.held_bytes();
@@ -186,8 +188,8 @@ impl Hub {
     pub(super) fn settle(&mut self, key: ConnectionKey, room: RoomKey, member: Member, unsent: Unsent) {
         let connection = &mut self.connections[key];
         let log = &self.rooms[room].log;
-        let in_flight = log.distance(member.cursor, member.taken);
-        connection.room_bytes -= log.distance(member.cursor, log.head());
+        let in_flight = log.distance(member.cursor, member.taken, connection.format);
+        connection.room_bytes -= log.distance(member.cursor, log.head(), connection.format);
         connection.flight_bytes += in_flight;
         self.census.outbox_bytes += in_flight;
         if unsent == Unsent::Dropped {

@@ -77,8 +77,7 @@ impl Hub {
     fn change_keep(&mut self, key: HomeKey, keep: Keep) {
         self.unlinger(key);
         let home = &mut self.homes[key];
-        let was = std::mem::replace(&mut home.keep, Keep::NONE);
-        self.census.history_bytes -= if was.is_any() { home.held_bytes() } else { 0 };
+        self.census.history_bytes -= if home.keep.is_any() { home.held_bytes() } else { 0 };
         self.census.history_bytes += if keep.is_any() { home.held_bytes() } else { 0 };
         home.set_keep(keep);
         if let Some(room) = home.local {
@@ -95,7 +94,9 @@ impl Hub {
     pub fn pass_time(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.look_up_keeps();
-        for _ in 0..EXPIRED_A_CALL {
+        let mut budget = EXPIRED_A_CALL;
+        while budget > 0 {
+            budget -= 1;
             let Some(&Reverse((due_ms, key))) = self.shelf.expiring.peek() else { break };
             if due_ms > self.now_ms {
                 break;
@@ -103,7 +104,7 @@ impl Hub {
             self.shelf.expiring.pop();
             if self.homes.contains_key(key) {
                 self.homes[key].shelved = false;
-                self.with_home(key, |home, _| home.expire(now_ms));
+                self.with_home(key, |home, _| home.expire(now_ms, &mut budget));
                 self.shelve(key);
             }
         }
@@ -178,7 +179,7 @@ impl Hub {
 
     /// What is held of a room whose home is here, from `since` on, the oldest `limit`; `None` if its rule keeps
     /// nothing.
-    pub fn history(&mut self, room: &str, since: Option<Since>, limit: usize) -> Option<Read> {
+    pub fn history(&self, room: &str, since: Option<Since>, limit: usize) -> Option<Read> {
         let now_ms = self.now_ms;
         let Some(key) = self.homes_by_name.get(room).copied() else {
             let none = Read { position: None, recovered: since.map(|_| false), publications: Vec::new() };
@@ -187,10 +188,9 @@ impl Hub {
         if !self.homes[key].keep.is_any() {
             return None;
         }
-        self.with_home(key, |home, _| home.expire(now_ms));
         let home = &self.homes[key];
-        let from = home.held_since(since.unwrap_or(Since::Earliest));
-        let publications = home.held_from(from.unwrap_or(0)).take(limit);
+        let from = home.held_since(since.unwrap_or(Since::Earliest), now_ms);
+        let publications = home.held_from(from.unwrap_or(0), now_ms).take(limit);
         Some(Read {
             position: Some(home.head()),
             recovered: since.map(|_| from.is_some()),
@@ -207,8 +207,8 @@ impl Hub {
     }
 }
 
-/// Homes that one call of [`Hub::pass_time`] looks at of each kind.
-const EXPIRED_A_CALL: usize = 1024;
+/// Publications and homes that one call of [`Hub::pass_time`] drops or looks at.
+const EXPIRED_A_CALL: usize = 4096;
 /// Homes whose rule is looked up anew in one such call.
 const LOOKED_UP_A_CALL: usize = 4096;
 /// Publications that are evicted at once: more are left for the next turn.

@@ -27,6 +27,8 @@ pub(super) struct Home {
     /// The room with this shard's own members.
     pub(super) local: Option<RoomKey>,
     pub(super) keep: Keep,
+    /// Its history begins at this offset: before, members were told no positions.
+    kept_from: u64,
     /// When it last accepted something, or lost its last member.
     pub(super) touched_ms: u64,
     /// It is entered for the time at which what it holds is too old.
@@ -51,19 +53,22 @@ struct Remote {
     at: u64,
     /// Cost of all before `at`.
     at_bytes: u64,
-    owes: Owed,
-    /// Asked for what was published from this offset on.
-    recall: Option<u64>,
+    /// Before the next publication: that some are missing.
+    owes_gap: bool,
+    /// Then: where the room stands, and whether it has a history.
+    owes_answer: bool,
+    /// It has heard, under this key, where the room stands.
+    is_answered: bool,
+    recall: Option<Recall>,
     /// It stands in the list of homes that have something for its shard.
     queued: bool,
 }
 
-/// What has to be said before the next publication.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owed {
-    Nothing,
-    Answer,
-    Gap,
+/// What a shard asked for: everything from an offset on.
+struct Recall {
+    from: u64,
+    /// What was found, and did not fit the lane.
+    found: Option<Box<Past>>,
 }
 
 struct Entry {
@@ -86,6 +91,7 @@ impl Home {
             name,
             local: None,
             keep,
+            kept_from: 0,
             touched_ms: 0,
             shelved: false,
             epoch,
@@ -147,13 +153,18 @@ impl Home {
         match self.remotes.iter_mut().find(|remote| remote.shard == shard) {
             // The shard gave the room up and took it again before we heard of it. Its cursor may be
             // behind our head; the answer names where the cursor is, since from there it is pushed.
-            Some(remote) => (remote.key, remote.owes, remote.recall) = (key, Owed::Answer, None),
+            Some(remote) => {
+                (remote.key, remote.owes_gap, remote.owes_answer) = (key, false, true);
+                (remote.is_answered, remote.recall) = (false, None);
+            }
             None => self.remotes.push(Remote {
                 shard,
                 key,
                 at: self.next_offset,
                 at_bytes: self.accepted_bytes,
-                owes: Owed::Answer,
+                owes_gap: false,
+                owes_answer: true,
+                is_answered: false,
                 recall: None,
                 queued: false,
             }),
@@ -161,22 +172,22 @@ impl Home {
     }
 
     /// A shard has members who were away. What it asked for under another key is void.
-    pub(super) fn recall(&mut self, shard: ShardId, key: RoomKey, from: u64) {
+    pub(super) fn recall(&mut self, shard: ShardId, key: RoomKey, from: u64, now_ms: u64) {
+        let from = from.max(self.first_fresh(now_ms));
         if let Some(remote) =
             self.remotes.iter_mut().find(|remote| remote.shard == shard && remote.key == key)
         {
-            remote.recall = Some(from);
+            remote.recall = Some(Recall { from, found: None });
         }
     }
 
     /// Something else is kept from now on: the shards are told with another answer.
     pub(super) fn set_keep(&mut self, keep: Keep) {
-        self.keep = keep;
-        for remote in &mut self.remotes {
-            if remote.owes == Owed::Nothing {
-                remote.owes = Owed::Answer;
-            }
+        if !self.keep.is_any() {
+            self.kept_from = self.next_offset;
         }
+        self.keep = keep;
+        self.remotes.iter_mut().for_each(|remote| remote.owes_answer = true);
     }
 
     /// A shard has no members any more. True if it stood in the list of those with something coming.
@@ -248,11 +259,19 @@ impl Home {
         }
     }
 
-    /// Drops what is too old.
-    pub(super) fn expire(&mut self, now_ms: u64) {
-        while self.has_history() && self.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+    /// Drops what is too old, at most so many publications.
+    pub(super) fn expire(&mut self, now_ms: u64, budget: &mut usize) {
+        while *budget > 0 && self.has_history() && self.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
             self.drop_front();
+            *budget -= 1;
         }
+    }
+
+    /// The offset of the oldest that is not too old.
+    fn first_fresh(&self, now_ms: u64) -> u64 {
+        let is_old = |entry: &Entry| entry.accepted_ms + self.keep.ttl_ms <= now_ms;
+        let old = if self.keep.is_any() { self.log.partition_point(is_old) } else { 0 };
+        self.kept_from.max(self.first_offset() + old as u64)
     }
 
     /// Drops the oldest of its history to make place. False if it has none.
@@ -276,24 +295,29 @@ impl Home {
     }
 
     /// What was published from `from` on, as far as it is held, each with the place behind it.
-    pub(super) fn held_from(&self, from: u64) -> impl Iterator<Item = (Position, &Arc<Publication>)> {
+    pub(super) fn held_from(
+        &self,
+        from: u64,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (Position, &Arc<Publication>)> {
         let (epoch, first) = (self.epoch, self.first_offset());
-        let from = from.clamp(first, self.next_offset);
+        let from = from.clamp(self.first_fresh(now_ms), self.next_offset);
         let entries = (from + 1..).zip(self.log.range((from - first) as usize..));
         entries.map(move |(offset, entry)| (Position { epoch, offset }, &entry.publication))
     }
 
     /// What was published from `from` on, as far as it is held and costs at most `bytes_max`: of more, the latest.
-    pub(super) fn past(&self, from: u64, bytes_max: u64) -> Past {
-        past(self.head(), &self.log, from, bytes_max)
+    pub(super) fn past(&self, from: u64, now_ms: u64, bytes_max: u64) -> Past {
+        past(self.head(), &self.log, from.max(self.first_fresh(now_ms)), bytes_max)
     }
 
     /// Of what `since` asks for, the offset from which to send; `None` if something of it is not held any more.
-    pub(super) fn held_since(&self, since: Since) -> Option<u64> {
-        held_since(since, self.head(), self.first_offset())
+    pub(super) fn held_since(&self, since: Since, now_ms: u64) -> Option<u64> {
+        held_since(since, self.head(), self.first_fresh(now_ms))
     }
 }
 
+/// What a log that ends at `head` holds.
 fn past(head: Position, log: &VecDeque<Entry>, from: u64, bytes_max: u64) -> Past {
     let first = head.offset - log.len() as u64;
     let end = (from.clamp(first, head.offset) - first) as usize;
@@ -325,9 +349,8 @@ impl Remote {
     /// Gives up what it lacks before an offset.
     fn skip_to(&mut self, at: u64, at_bytes: u64) {
         (self.at, self.at_bytes) = (at, at_bytes);
-        if self.owes == Owed::Nothing {
-            self.owes = Owed::Gap;
-        }
+        // Whoever has yet to hear that it may have members has none that could miss anything.
+        self.owes_gap = self.is_answered;
     }
 
     fn push(
@@ -340,16 +363,17 @@ impl Remote {
         let key = self.key;
         let first = head.offset - log.len() as u64;
         let position = Position { epoch: head.epoch, offset: self.at };
-        let owed = match self.owes {
-            Owed::Nothing => None,
-            Owed::Answer => Some(Message::Joined { key, position, kept }),
-            Owed::Gap => Some(Message::Gap { key, position }),
-        };
-        if let Some(message) = owed {
-            if lanes.push(self.shard, message).is_err() {
+        if self.owes_gap {
+            if lanes.push(self.shard, Message::Gap { key, position }).is_err() {
                 return Pushed::LaneFull;
             }
-            self.owes = Owed::Nothing;
+            self.owes_gap = false;
+        }
+        if self.owes_answer {
+            if lanes.push(self.shard, Message::Joined { key, position, kept }).is_err() {
+                return Pushed::LaneFull;
+            }
+            (self.owes_answer, self.is_answered) = (false, true);
         }
         for entry in log.range((self.at - first) as usize..) {
             let (publication, offset) = (entry.publication.clone(), self.at + 1);
@@ -361,12 +385,15 @@ impl Remote {
             self.at_bytes += entry.publication.cost();
         }
         // Only at the head: whoever comes from another shard, which was ahead of this one, is not sent anything again.
-        if let Some(from) = self.recall {
-            let past = Box::new(past(head, log, from, recalled_max));
-            if lanes.push(self.shard, Message::Recalled { key, past }).is_err() {
+        if let Some(Recall { from, found }) = self.recall.take() {
+            let found = found.filter(|past| past.position == head);
+            let past = found.unwrap_or_else(|| Box::new(past(head, log, from, recalled_max)));
+            if let Err(Message::Recalled { past, .. }) =
+                lanes.push(self.shard, Message::Recalled { key, past })
+            {
+                self.recall = Some(Recall { from, found: Some(past) });
                 return Pushed::LaneFull;
             }
-            self.recall = None;
         }
         Pushed::All
     }

@@ -82,7 +82,11 @@ impl Hub {
     /// The entry of a room without members whose rule keeps what is published there, if there is a place for it.
     fn open_for_history(&mut self, room: &str) -> Option<HomeKey> {
         let keep = (self.keeper)(room);
-        if !keep.is_any() || !self.may_open(room) {
+        if !keep.is_any() {
+            return None;
+        }
+        if !self.may_open(room) {
+            self.counts.rooms_refused += 1;
             return None;
         }
         let key = self.open_home(room.into(), keep);
@@ -172,10 +176,7 @@ impl Hub {
     fn on_recall(&mut self, from: ShardId, name: &str, room: RoomKey, offset: u64) {
         if let Some(&key) = self.homes_by_name.get(name) {
             let now_ms = self.now_ms;
-            self.with_home(key, |home, _| {
-                home.expire(now_ms);
-                home.recall(from, room, offset);
-            });
+            self.homes[key].recall(from, room, offset, now_ms);
             self.queue_home(key);
         }
     }

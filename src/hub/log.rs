@@ -23,11 +23,14 @@ pub(super) struct Log {
     first: u64,
     /// Cursors that have every sealed chunk behind them.
     at_head: u32,
-    /// Bytes ever sealed.
-    sealed_bytes: u64,
+    /// Bytes ever sealed, by format.
+    sealed_bytes: ByFormat<u64>,
     held_bytes: usize,
     members_by_format: [u32; Format::COUNT],
 }
+
+/// One of each format, at the index that `as usize` gives.
+pub(super) type ByFormat<T> = [T; Format::COUNT];
 
 /// A place in the log: the number of the chunk that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +41,8 @@ struct Standing {
     chunk: Chunk,
     /// Cursors that stand before this chunk and behind the one in front of it.
     cursors: u32,
-    /// Bytes sealed before it.
-    start: u64,
+    /// Bytes sealed before it, by format.
+    start: ByFormat<u64>,
 }
 
 impl Log {
@@ -72,18 +75,20 @@ impl Log {
         self.formats().into_iter().map(u64::from).sum()
     }
 
-    /// Seals what was appended since the last time, and returns its size in bytes over all formats.
-    pub(super) fn seal(&mut self) -> usize {
+    /// Seals what was appended since the last time, and returns its size in bytes by format; `None` if that was nothing.
+    pub(super) fn seal(&mut self) -> Option<ByFormat<usize>> {
         if self.open.is_empty() {
-            return 0;
+            return None;
         }
         let chunk = self.open.seal();
-        let size = chunk.size();
+        let sizes = chunk.sizes();
         self.chunks.push_back(Standing { chunk, cursors: self.at_head, start: self.sealed_bytes });
         self.at_head = 0;
-        self.sealed_bytes += size as u64;
+        for (sealed, size) in self.sealed_bytes.iter_mut().zip(sizes) {
+            *sealed += size as u64;
+        }
         self.trim();
-        size
+        Some(sizes)
     }
 
     /// A cursor for a new member: it has what is appended from here on. The open chunk must have been
@@ -116,9 +121,9 @@ impl Log {
         Cursor(self.first + self.chunks.len() as u64)
     }
 
-    /// Sealed bytes, over all formats, between two cursors.
-    pub(super) fn distance(&self, from: Cursor, to: Cursor) -> usize {
-        (self.start(to) - self.start(from)) as usize
+    /// Sealed bytes of a format between two cursors: what whoever is told in it lacks.
+    pub(super) fn distance(&self, from: Cursor, to: Cursor, format: Format) -> usize {
+        (self.start(to, format) - self.start(from, format)) as usize
     }
 
     /// Gathers what `who` is to be sent from `from` on, until `slices` holds `slices_max`.
@@ -146,8 +151,9 @@ impl Log {
         self.held_bytes
     }
 
-    fn start(&self, cursor: Cursor) -> u64 {
-        self.chunks.get((cursor.0 - self.first) as usize).map_or(self.sealed_bytes, |chunk| chunk.start)
+    fn start(&self, cursor: Cursor, format: Format) -> u64 {
+        let chunk = self.chunks.get((cursor.0 - self.first) as usize);
+        chunk.map_or(&self.sealed_bytes, |chunk| &chunk.start)[format as usize]
     }
 
     fn standing(&mut self, cursor: Cursor) -> &mut u32 {
@@ -201,7 +207,7 @@ mod tests {
         let mut log = Log::default();
         let early = log.attach(Format::Native);
         log.append("r", &publication("1"), NOWHERE, &[]);
-        let sealed = log.seal();
+        let sealed = log.seal().expect("something")[0];
         let late = log.attach(Format::Native);
         assert_eq!(sealed, 2 + r#"{"type":"message","room":"r","payload":1}"#.len());
         log.append("r", &publication("2"), NOWHERE, &[]);
@@ -249,10 +255,10 @@ mod tests {
         let a = log.attach(Format::Native);
         let b = log.attach(Format::Native);
         log.append("r", &publication("1"), NOWHERE, &[]);
-        let one = log.seal();
+        let one = log.seal().expect("something")[0];
         log.append("r", &publication("2"), NOWHERE, &[]);
-        let two = log.seal();
-        assert_eq!((log.distance(a, log.head()), log.held_bytes()), (one + two, one + two));
+        let two = log.seal().expect("something")[0];
+        assert_eq!((log.distance(a, log.head(), Format::Native), log.held_bytes()), (one + two, one + two));
         log.advance(a, log.head());
         assert_eq!(log.chunks.len(), 2);
         log.advance(b, Cursor(1));

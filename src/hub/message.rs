@@ -142,7 +142,7 @@ impl Since {
 /// Of an epoch, as displayed.
 const EPOCH_DIGITS: usize = 8;
 /// Eight digits, a hyphen, and the twenty of the greatest offset.
-const POSITION_BYTES_MAX: usize = 29;
+pub(super) const POSITION_BYTES_MAX: usize = 29;
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

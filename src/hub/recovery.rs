@@ -12,6 +12,7 @@ use super::message::{ConnectionKey, Past, Position, RoomKey, Since};
 use super::publication::{Exclude, Publication};
 use super::room::{Room, Waiting};
 use super::{Hub, NODE_FULL};
+use crate::protocol::Format;
 use crate::protocol::native::{self, ErrorCode, RequestId};
 use crate::protocol::websocket::CloseCode;
 
@@ -89,8 +90,7 @@ impl Hub {
         }
         let now_ms = self.now_ms;
         if let Some(&home) = self.homes_by_name.get(&entry.name) {
-            self.with_home(home, |home, _| home.expire(now_ms));
-            let past = self.homes[home].past(from, self.limits.lag_bytes as u64);
+            let past = self.homes[home].past(from, now_ms, self.limits.lag_bytes as u64);
             self.replay(room, past, from);
         }
     }
@@ -123,7 +123,7 @@ impl Hub {
     /// What was missed, encoded for everybody who waits for it; whom a publication excludes passes over it.
     fn encode_replay(&self, room: RoomKey, past: &Past, served: &[Waiting]) -> Chunk {
         let name = &self.rooms[room].name;
-        let mut formats = [false; crate::protocol::Format::COUNT];
+        let mut formats = [false; Format::COUNT];
         for connection in served.iter().filter_map(|waiting| self.connections.get(waiting.connection)) {
             formats[connection.format as usize] = true;
         }
@@ -173,10 +173,14 @@ impl Hub {
         let kept = self.rooms[room].kept;
         let held = waiting.since.and_then(|since| held_since(since, past.position, first));
         let held = held.filter(|&from| kept || from == past.position.offset);
-        let most = self.limits.lag_bytes / 2;
+        let most = (self.limits.lag_bytes / 2).saturating_sub(connection.unsent_bytes());
         let held = match waiting.since {
             // Of all that is held, what can be sent.
-            Some(Since::Earliest) => held.map(|from| from.max(first + replay.fits(connection.format, most))),
+            Some(Since::Earliest) => {
+                let stream = connection.stream.as_ref().filter(|_| connection.format == Format::Part);
+                let own_each = stream.map_or(0, |stream| stream.own_bytes_max());
+                held.map(|from| from.max(first + replay.fits(connection.format, own_each, most)))
+            }
             _ => held,
         };
         let mut slices = Vec::new();
@@ -188,7 +192,11 @@ impl Hub {
             replay.gather_from((begin.offset - first) as u32, &mut reader, &mut slices);
         }
         let bytes: usize = slices.iter().map(bytes::Bytes::len).sum();
-        match begin.filter(|_| bytes == 0 || connection.unsent_bytes() + bytes <= most) {
+        // What is little of much must not keep all of it.
+        if bytes < replay.size() / PINNED_SHARE {
+            slices = vec![slices.concat().into()];
+        }
+        match begin.filter(|_| bytes <= most) {
             Some(begin) => {
                 self.admit(room, waiting, begin, Some(true));
                 let Some(connection) = self.connections.get_mut(waiting.connection) else { return };
@@ -236,3 +244,9 @@ impl Hub {
         self.reply(key, |out| native::encode_error(out, request, code, message));
     }
 }
+
+/// A replay that is less than such a part of what was encoded for all is copied.
+const PINNED_SHARE: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,7 @@ pub(super) struct Waiting {
     pub(super) connection: ConnectionKey,
     pub(super) request: Option<RequestId>,
     pub(super) since: Option<Since>,
+    pub(super) on_behalf: bool,
 }
 
 /// How somebody joins.
@@ -57,6 +58,8 @@ pub struct Join<'a> {
     /// The place that it had: it is sent what was published since, or told that this is not held any more. Of a
     /// stream it is what it was born with.
     pub since: Option<Since>,
+    /// Not its client asked for it: that is told nothing, whatever comes of it.
+    pub on_behalf: bool,
 }
 
 impl Hub {
@@ -103,7 +106,8 @@ impl Hub {
             self.census.members += 1;
         }
         self.peers[home.index()].joins_unanswered += u32::from(!here);
-        let waiting = Waiting { connection: key, request: join.request.cloned(), since: join.since };
+        let Join { request, since, on_behalf } = join;
+        let waiting = Waiting { connection: key, request: request.cloned(), since, on_behalf };
         self.rooms[room].waiting.push(waiting);
         if live {
             self.admit_waiting(room);
@@ -145,14 +149,16 @@ impl Hub {
         let Some(entry) = self.rooms.remove(room) else { return };
         self.rooms_by_name.remove(&entry.name);
         self.peers[entry.home.index()].joins_answered(entry.waiting.len());
-        for Waiting { connection: key, request, .. } in entry.waiting {
+        for Waiting { connection: key, request, on_behalf, .. } in entry.waiting {
             if let Some(connection) = self.connections.get_mut(key) {
                 // Who asked twice waits twice, with one membership.
                 let before = connection.memberships.len();
                 connection.memberships.retain(|membership| membership.room != room);
                 self.census.members -= before - connection.memberships.len();
             }
-            self.refuse_room(key, request.as_ref());
+            if !on_behalf {
+                self.refuse_room(key, request.as_ref());
+            }
         }
     }
 

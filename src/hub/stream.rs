@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::Hub;
 use super::connection::Connection;
-use super::message::{ConnectionKey, Position, RoomKey, Since};
+use super::message::{ConnectionKey, POSITION_BYTES_MAX, Position, RoomKey, Since};
 use crate::protocol::Format;
 use crate::protocol::sse::{self, Framing, Goodbye};
 use crate::protocol::websocket::CloseCode;
@@ -79,6 +79,11 @@ impl Stream {
         }
     }
 
+    /// What stands around a publication that is its own, at most, in bytes.
+    pub(super) fn own_bytes_max(&self) -> usize {
+        self.places.len() * (POSITION_BYTES_MAX + 1) + FRAME_BYTES_MAX
+    }
+
     /// With what it goes on from here ([`Since::of_token`]).
     pub(super) fn token(&self) -> String {
         let mut token = String::new();
@@ -129,11 +134,15 @@ impl Hub {
 /// The last event of a stream, and its end.
 pub(super) fn encode_goodbye(out: &mut BytesMut, framing: Framing, code: CloseCode, reason: &str) {
     let code_on_wire = code.to_wire();
+    let hint = reason.strip_prefix("retry=").filter(|_| code == CloseCode::GOING_AWAY);
     let goodbye = Goodbye {
         code: code_on_wire,
         reason,
-        retry_ms: reason.strip_prefix("retry=").and_then(|ms| ms.parse().ok()),
+        retry_ms: hint.and_then(|ms| ms.parse().ok()),
         stop: code == CloseCode::UNAUTHORIZED || code == CloseCode::FORBIDDEN,
     };
     sse::encode_goodbye(out, framing, goodbye);
 }
+
+/// Around a publication besides the token: the size of its chunk, the name of the field, and line ends.
+const FRAME_BYTES_MAX: usize = 32;

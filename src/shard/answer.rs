@@ -203,7 +203,8 @@ async fn join_one(shard: &Shard, key: ConnectionKey, room: &str, until: Instant)
     }
     shard.share_rooms();
     loop {
-        let step = shard.with_hub(|hub: &mut Hub| hub.join(key, room, Join::default()));
+        let step =
+            shard.with_hub(|hub: &mut Hub| hub.join(key, room, Join { on_behalf: true, ..Join::default() }));
         match step {
             Ok(Step::Done) => return true,
             Ok(Step::Wait(home)) => {

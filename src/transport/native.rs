@@ -176,7 +176,7 @@ impl Blocked {
         }
         let step = caller.shard.with_hub(|hub| match &self {
             Blocked::Join { room, id, since } => {
-                hub.join(key, room, Join { request: id.as_ref(), since: *since })
+                hub.join(key, room, Join { request: id.as_ref(), since: *since, on_behalf: false })
             }
             Blocked::Publish { room, publication, id } => {
                 Ok(hub.publish(key, room, publication, id.as_ref()))

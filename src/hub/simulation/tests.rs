@@ -8,7 +8,8 @@ const PINNED: &[u64] = &[
     4050, // Who asked twice for a room that was refused was counted out of it twice.
     3,    // Who had asked twice and left after the first answer waited on, and with it the room.
     1643, // Without a history a stream's place is older than what it saw: on a shard that lagged it got that again.
-    2732,
+    2732, // A rule that went and came back: what was told without positions meanwhile was history, and came again.
+    3278,
 ];
 
 /// How many seeds are tried unless VESTIBULE_SIMULATION_SEEDS says otherwise when this is compiled.

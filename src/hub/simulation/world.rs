@@ -37,6 +37,8 @@ pub(in crate::hub) struct World {
     /// What those who are gone had seen, by their users.
     away: Vec<(String, HashMap<String, View>)>,
     now_ms: u64,
+    /// Some rooms have a history.
+    has_history: bool,
     /// Some clients are streams.
     has_streams: bool,
     lane_len_max: usize,
@@ -131,6 +133,7 @@ impl World {
             fate,
             away: Vec::new(),
             now_ms: 0,
+            has_history: seed / 8 % 2 == 1,
             has_streams: seed / 8 % 4 == 1,
             lane_len_max,
             next_id: 0,
@@ -180,10 +183,21 @@ impl World {
             }
         }
         self.now_ms += self.fate.below(20) as u64;
+        if self.has_history && self.fate.below(200) == 0 {
+            self.change_rules();
+        }
         for (pace, hub) in self.paces.iter_mut().zip(&self.hubs) {
             pace.note(hub);
         }
         self.check_bounds();
+    }
+
+    /// A reload: other rooms have a history, and another one.
+    fn change_rules(&mut self) {
+        let seed = 16 * self.fate.below(5) as u64;
+        for hub in &mut self.hubs {
+            hub.set_keeper(Box::new(move |room| keep_of(room, seed)));
+        }
     }
 
     fn pick(&mut self) -> Option<usize> {
@@ -339,7 +353,7 @@ impl World {
         let (step, asked) = match &command {
             Command::Join(room, view) => {
                 let since = view.as_ref().and_then(View::since);
-                match hub.join(key, room, Join { request, since }) {
+                match hub.join(key, room, Join { request, since, on_behalf: false }) {
                     Ok(step) => (step, Asked::Join(room.clone(), view.clone())),
                     Err(Refusal::NodeFull) if request.is_none() => {
                         return hub.say_goodbye(key, CloseCode::TRY_AGAIN_LATER, "");
@@ -432,7 +446,8 @@ impl World {
 
 /// Half of the rooms have a history, in some worlds a short one.
 fn keep_of(room: &str, seed: u64) -> Keep {
-    match (room, seed / 16 % 4) {
+    match (room, seed / 16 % 5) {
+        (_, 4) => Keep::NONE,
         ("room0" | "room1", 0) => Keep { publications: 3, ttl_ms: 3_600_000 },
         ("room0" | "room1", 1) => Keep { publications: 1000, ttl_ms: 500 },
         ("room0" | "room1", _) => Keep { publications: 1000, ttl_ms: 3_600_000 },

@@ -89,7 +89,7 @@ impl Reader {
         for (room, since) in std::mem::take(&mut self.rooms) {
             loop {
                 self.shard.share_rooms();
-                let join = Join { request: None, since };
+                let join = Join { since, ..Join::default() };
                 match self.shard.with_hub(|hub| hub.join(self.key, &room, join)) {
                     Ok(Step::Done) => break,
                     Ok(Step::Wait(home)) => self.shard.wait_for(home).await,
