@@ -219,10 +219,24 @@ impl Chunk {
     }
 
     /// Gathers what `who` is to be sent of it, from the publication with this number on.
+    #[inline]
     pub(super) fn gather_from(&self, number: u32, who: &mut Reader<'_>, slices: &mut Vec<Bytes>) {
+        let Some(encoding) = self.of(who.format) else { return };
+        // Mostly all of it, as it is shared by all.
+        if number == 0 && self.skips.is_empty() && who.format != Format::Part {
+            return slices.push(encoding.bytes.clone());
+        }
+        self.gather_some((encoding, number), who, slices);
+    }
+
+    fn gather_some(
+        &self,
+        (encoding, number): (&Encoding, u32),
+        who: &mut Reader<'_>,
+        slices: &mut Vec<Bytes>,
+    ) {
         let first = self.skips.partition_point(|skip| skip.connection < who.connection);
         let skips = self.skips[first..].iter().take_while(|skip| skip.connection == who.connection);
-        let Some(encoding) = self.of(who.format) else { return };
         match (who.format, &mut who.stream) {
             (Format::Part, Some((stream, room))) => {
                 self.gather_parts((encoding, number), skips, (stream, *room), slices);
@@ -231,6 +245,7 @@ impl Chunk {
         }
     }
 
+    #[inline]
     fn of(&self, format: Format) -> Option<&Encoding> {
         self.encoded.iter().find(|encoding| encoding.format == format)
     }

@@ -19,11 +19,11 @@ impl Hub {
         }
         let skip = self.resolve(room, &publication.exclude);
         self.counts.appended += 1;
-        self.write_log(room, |entry| {
+        let encoded = self.write_log(room, |entry| {
             entry.position = Some(position);
-            entry.log.append(&entry.name, publication, (position, entry.kept), &skip);
+            entry.log.append(&entry.name, publication, (position, entry.kept), &skip)
         });
-        self.counts.encoded += self.rooms[room].log.formats_in_use();
+        self.counts.encoded += encoded;
     }
 
     /// The door for the word that publications are missing.
@@ -37,15 +37,16 @@ impl Hub {
         }
     }
 
-    fn write_log(&mut self, room: RoomKey, write: impl FnOnce(&mut Room)) {
+    fn write_log<R>(&mut self, room: RoomKey, write: impl FnOnce(&mut Room) -> R) -> R {
         let entry = &mut self.rooms[room];
         let before = entry.log.held_bytes();
-        write(entry);
+        let result = write(entry);
         self.census.log_bytes += entry.log.held_bytes() - before;
         if !entry.dirty {
             entry.dirty = true;
             self.dirty_rooms.push(room);
         }
+        result
     }
 
     /// The local members that an exclusion names.
@@ -170,9 +171,8 @@ impl Hub {
             let entry = &mut self.rooms[membership.room];
             let member = &mut entry.members[index as usize];
             let from = std::mem::replace(&mut member.cursor, member.taken);
-            connection.room_bytes -= entry.log.distance(from, member.taken, connection.format);
             let before = entry.log.held_bytes();
-            entry.log.advance(from, member.taken);
+            connection.room_bytes -= entry.log.advance(from, member.taken, connection.format);
             self.census.log_bytes -= before - entry.log.held_bytes();
         }
         let caught_up = connection.unsent_bytes() == 0;

@@ -53,21 +53,24 @@ impl Hub {
             self.free(origin, Credit::of(publication));
             return None;
         };
-        if !self.homes[key].is_wanted() {
+        let now_ms = self.now_ms;
+        let (kept, wanted) = (self.homes[key].keep.is_any(), self.homes[key].is_wanted());
+        if !wanted {
             self.unlinger(key);
         }
-        let now_ms = self.now_ms;
-        self.with_home(key, |home, mut freed| {
-            if !home.accept(publication, origin, now_ms) {
+        let (position, local, pushed) = self.with_home(key, |home, mut freed| {
+            let pushed = home.accept(publication, origin, now_ms);
+            if !pushed {
                 freed.give(origin, Credit::of(publication));
                 home.release(|_, _| unreachable!("with nobody to push to, nothing holds credit"));
             }
+            (home.head(), home.local, pushed)
         });
-        self.queue_home(key);
-        let home = &self.homes[key];
-        let (position, local, kept) = (home.head(), home.local, home.keep.is_any());
+        if pushed {
+            self.queue_home(key);
+        }
         if kept {
-            if !home.is_wanted() {
+            if !wanted {
                 self.linger(key);
             }
             self.shelve(key);

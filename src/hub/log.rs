@@ -47,17 +47,18 @@ struct Standing {
 
 impl Log {
     /// Appends a publication, encoded for every format in use, and the place behind it: told to members if the room
-    /// is `kept`. `skip` are the local connections that pass over it.
+    /// is `kept`. `skip` are the local connections that pass over it. Returns in how many formats that was.
     pub(super) fn append(
         &mut self,
         room: &str,
         publication: &Publication,
         (position, kept): (Position, bool),
         skip: &[ConnectionKey],
-    ) {
+    ) -> u64 {
         let formats = self.formats();
         self.held_bytes += self.open.append(formats, room, publication, (position, kept));
         self.open.skip_last(skip);
+        formats.into_iter().map(u64::from).sum()
     }
 
     /// Appends the word that publications are missing here.
@@ -68,11 +69,6 @@ impl Log {
 
     fn formats(&self) -> [bool; Format::COUNT] {
         self.members_by_format.map(|members| members > 0)
-    }
-
-    /// In how many formats a publication is encoded.
-    pub(super) fn formats_in_use(&self) -> u64 {
-        self.formats().into_iter().map(u64::from).sum()
     }
 
     /// Seals what was appended since the last time, and returns its size in bytes by format; `None` if that was nothing.
@@ -107,13 +103,26 @@ impl Log {
         self.trim();
     }
 
-    /// Moves a cursor forward.
-    pub(super) fn advance(&mut self, from: Cursor, to: Cursor) {
-        if from != to {
-            *self.standing(from) -= 1;
-            *self.standing(to) += 1;
-            self.trim();
+    /// Moves a cursor forward, and returns how many bytes of its format that was.
+    pub(super) fn advance(&mut self, from: Cursor, to: Cursor, format: Format) -> usize {
+        if from == to {
+            return 0;
         }
+        let begin = self.chunks.get_mut((from.0 - self.first) as usize).expect("a cursor before another");
+        begin.cursors -= 1;
+        let start = begin.start[format as usize];
+        let end = match self.chunks.get_mut((to.0 - self.first) as usize) {
+            Some(chunk) => {
+                chunk.cursors += 1;
+                chunk.start[format as usize]
+            }
+            None => {
+                self.at_head += 1;
+                self.sealed_bytes[format as usize]
+            }
+        };
+        self.trim();
+        (end - start) as usize
     }
 
     /// Where a cursor stands that has everything sealed.
@@ -259,9 +268,9 @@ mod tests {
         log.append("r", &publication("2"), NOWHERE, &[]);
         let two = log.seal().expect("something")[0];
         assert_eq!((log.distance(a, log.head(), Format::Native), log.held_bytes()), (one + two, one + two));
-        log.advance(a, log.head());
+        log.advance(a, log.head(), Format::Native);
         assert_eq!(log.chunks.len(), 2);
-        log.advance(b, Cursor(1));
+        log.advance(b, Cursor(1), Format::Native);
         assert_eq!((log.chunks.len(), log.held_bytes()), (1, two));
         log.detach(Cursor(1), Format::Native);
         assert_eq!((log.chunks.len(), log.held_bytes()), (0, 0));

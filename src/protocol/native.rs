@@ -296,26 +296,24 @@ pub fn encode_message(
     payload: &[u8],
     position: Option<&str>,
 ) {
-    let [before_position, position, behind_position] = position_parts(position);
     let [before_event, event] = match event {
         Some(event) => [Part::Raw(br#"","event":""#), Part::Text(event)],
         None => [Part::Raw(b""); 2],
     };
-    put_frame(
-        out,
-        &[
-            Part::Raw(br#"{"type":"message","room":""#),
-            Part::Text(room),
-            before_event,
-            event,
-            Part::Raw(br#"","payload":"#),
-            Part::Raw(payload),
-            before_position,
-            position,
-            behind_position,
-            Part::Raw(b"}"),
-        ],
-    );
+    let [begin, before_payload] = [&br#"{"type":"message","room":""#[..], br#"","payload":"#].map(Part::Raw);
+    let (room, payload) = (Part::Text(room), Part::Raw(payload));
+    // Each part costs its share whether there is something in it or not.
+    match position {
+        None => put_frame(out, &[begin, room, before_event, event, before_payload, payload, Part::Raw(b"}")]),
+        Some(position) => {
+            let [before, end] = [&br#","position":""#[..], br#""}"#].map(Part::Raw);
+            let position = Part::Raw(position.as_bytes());
+            put_frame(
+                out,
+                &[begin, room, before_event, event, before_payload, payload, before, position, end],
+            );
+        }
+    }
 }
 
 /// Appends what stands in place of publications that could not be delivered:
