@@ -276,6 +276,7 @@ function realWorld() {
 		WebSocket: globalThis.WebSocket,
 		fetch: (input, init) => fetch(input, init),
 		now: () => Date.now(),
+		clock: () => performance.now(),
 		random: Math.random,
 		setTimeout: (call, ms) => setTimeout(call, ms),
 		clearTimeout: (timer) => clearTimeout(timer),
@@ -338,8 +339,6 @@ var SocketLink = class {
 	#isOpen = false;
 	#isOver = false;
 	constructor(world, url, token, times, events) {
-		if (!world.WebSocket)
-			throw new TypeError("there is no WebSocket here: pass one as an option");
 		this.#world = world;
 		this.#times = times;
 		this.#events = events;
@@ -369,9 +368,9 @@ var SocketLink = class {
 		this.#socket.close(1e3);
 	}
 	#receive(data) {
-		this.#heardAt = this.#world.now();
+		this.#heardAt = this.#world.clock();
 		this.#timers.clear("pong");
-		const message = JSON.parse(String(data));
+		const message = decode(data);
 		if (this.#isOpen) {
 			this.#events.message(message);
 		} else if (message.type === "connected") {
@@ -383,8 +382,8 @@ var SocketLink = class {
 	}
 	#watch(inMs) {
 		this.#timers.set("silence", inMs, () => {
-			const leftMs = this.#heardAt + this.#times.pingIntervalMs - this.#world.now();
-			if (leftMs > 0 && leftMs <= this.#times.pingIntervalMs)
+			const leftMs = this.#heardAt + this.#times.pingIntervalMs - this.#world.clock();
+			if (leftMs > 0)
 				return this.#watch(leftMs);
 			this.probe();
 			this.#watch(this.#times.pingIntervalMs);
@@ -397,6 +396,13 @@ var SocketLink = class {
 		this.#events.lost({ code, reason, answered: this.#isOpen || code !== NO_CLOSE });
 	}
 };
+function decode(data) {
+	try {
+		return Object(JSON.parse(String(data)));
+	} catch {
+		return { type: "" };
+	}
+}
 var CLOSE_WITHIN_MS = 100;
 
 var BlockReader = class {
@@ -513,6 +519,8 @@ var StreamLink = class {
 		for (const stream of this.#streams)
 			if (altered.has(stream))
 				void this.#run(stream);
+		if (!this.#isOpen && this.#streams.length === 0)
+			this.#end(new Ended(NO_CLOSE, "there is no room to hear"));
 	}
 	#newStream() {
 		return new Stream(this.#world, this.#times, (block, stream) => this.#take(block, stream));
@@ -738,6 +746,8 @@ var Connection = class {
 		const given = Object.entries(options).filter(([, value]) => value !== void 0);
 		this.#options = { ...DEFAULTS, ...Object.fromEntries(given) };
 		this.#world = options.WebSocket ? { ...world, WebSocket: options.WebSocket } : world;
+		if (!this.#world.WebSocket)
+			throw new TypeError("there is no WebSocket here: pass one as an option");
 		this.#socketUrl = socketUrl(url);
 		if (options.eventsUrl !== false)
 			this.#eventsUrl = eventsUrl(this.#socketUrl, options.eventsUrl);
@@ -808,11 +818,11 @@ var Connection = class {
 		const socket = this.#sendable();
 		if (!socket)
 			throw new VestibuleError("offline", "not connected");
-		const sentAt = this.#world.now();
+		const sentAt = this.#world.clock();
 		await new Promise((resolve, reject) => {
 			this.#ask(socket, { type: "ping" }, (answer) => answer instanceof VestibuleError ? reject(answer) : resolve());
 		});
-		return this.#world.now() - sentAt;
+		return this.#world.clock() - sentAt;
 	}
 	reconnect() {
 		if (this.state.status !== "waiting")
@@ -897,7 +907,7 @@ var Connection = class {
 		const inMs = this.#options.upgradeIntervalMs * (0.75 + this.#world.random() / 2);
 		this.#timers.set("upgrade", inMs, () => {
 			const turn = this.#turn;
-			this.#token().then((token) => turn === this.#turn && this.#openSocket(token), () => turn === this.#turn && this.#upgradeLater());
+			this.#token().then((token) => turn === this.#turn && this.#openSocket(token)).catch(() => turn === this.#turn && this.#upgradeLater());
 		});
 	}
 	async #token() {

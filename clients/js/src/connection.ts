@@ -65,6 +65,7 @@ export class Connection implements Door {
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     this.#options = { ...DEFAULTS, ...Object.fromEntries(given) };
     this.#world = options.WebSocket ? { ...world, WebSocket: options.WebSocket } : world;
+    if (!this.#world.WebSocket) throw new TypeError("there is no WebSocket here: pass one as an option");
     this.#socketUrl = socketUrl(url);
     if (options.eventsUrl !== false) this.#eventsUrl = eventsUrl(this.#socketUrl, options.eventsUrl);
     this.#timers = new Timers(world);
@@ -130,11 +131,11 @@ export class Connection implements Door {
     this.#refuseIfClosed();
     const socket = this.#sendable();
     if (!socket) throw new VestibuleError("offline", "not connected");
-    const sentAt = this.#world.now();
+    const sentAt = this.#world.clock();
     await new Promise<void>((resolve, reject) => {
       this.#ask(socket, { type: "ping" }, (answer) => (answer instanceof VestibuleError ? reject(answer) : resolve()));
     });
-    return this.#world.now() - sentAt;
+    return this.#world.clock() - sentAt;
   }
 
   reconnect(): void {
@@ -223,10 +224,9 @@ export class Connection implements Door {
     const inMs = this.#options.upgradeIntervalMs * (0.75 + this.#world.random() / 2);
     this.#timers.set("upgrade", inMs, () => {
       const turn = this.#turn;
-      this.#token().then(
-        (token) => turn === this.#turn && this.#openSocket(token),
-        () => turn === this.#turn && this.#upgradeLater(),
-      );
+      this.#token()
+        .then((token) => turn === this.#turn && this.#openSocket(token))
+        .catch(() => turn === this.#turn && this.#upgradeLater());
     });
   }
 

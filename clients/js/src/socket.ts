@@ -51,14 +51,13 @@ export class SocketLink {
   #isOver = false;
 
   constructor(world: World, url: string, token: string | undefined, times: SocketTimes, events: SocketEvents) {
-    if (!world.WebSocket) throw new TypeError("there is no WebSocket here: pass one as an option");
     this.#world = world;
     this.#times = times;
     this.#events = events;
     this.#timers = new Timers(world);
     // Never in the URL: a header stands in no history, and seldom in a log on the way.
     const bearer = token === undefined ? [] : [`bearer.${token}`];
-    const socket = (this.#socket = new world.WebSocket(url, ["vestibule", ...bearer]));
+    const socket = (this.#socket = new world.WebSocket!(url, ["vestibule", ...bearer]));
     this.#timers.set("open", times.openTimeoutMs, () => this.#end(NO_CLOSE, "the server did not answer in time"));
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#end(code, reason);
@@ -87,10 +86,10 @@ export class SocketLink {
   }
 
   #receive(data: unknown): void {
-    this.#heardAt = this.#world.now();
+    this.#heardAt = this.#world.clock();
     // Whatever it says, it is there.
     this.#timers.clear("pong");
-    const message = JSON.parse(String(data)) as Message;
+    const message = decode(data);
     if (this.#isOpen) {
       this.#events.message(message);
     } else if (message.type === "connected") {
@@ -104,9 +103,8 @@ export class SocketLink {
   /** Asks once nothing was heard for the interval; a message only puts it off, without a timer of its own. */
   #watch(inMs: number): void {
     this.#timers.set("silence", inMs, () => {
-      const leftMs = this.#heardAt + this.#times.pingIntervalMs - this.#world.now();
-      // A clock that was set back must not make it wait for long.
-      if (leftMs > 0 && leftMs <= this.#times.pingIntervalMs) return this.#watch(leftMs);
+      const leftMs = this.#heardAt + this.#times.pingIntervalMs - this.#world.clock();
+      if (leftMs > 0) return this.#watch(leftMs);
       this.probe();
       this.#watch(this.#times.pingIntervalMs);
     });
@@ -116,6 +114,15 @@ export class SocketLink {
     if (this.#isOver) return;
     this.close();
     this.#events.lost({ code, reason, answered: this.#isOpen || code !== NO_CLOSE });
+  }
+}
+
+/** What is no message is taken for one that nobody knows. */
+function decode(data: unknown): Message {
+  try {
+    return Object(JSON.parse(String(data))) as Message;
+  } catch {
+    return { type: "" };
   }
 }
 

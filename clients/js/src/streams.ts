@@ -88,6 +88,7 @@ export class StreamLink {
       return stream.rooms.length > 0;
     });
     for (const stream of this.#streams) if (altered.has(stream)) void this.#run(stream);
+    if (!this.#isOpen && this.#streams.length === 0) this.#end(new Ended(NO_CLOSE, "there is no room to hear"));
   }
 
   #newStream(): Stream {

@@ -5,7 +5,10 @@ import type { WebSocketConstructor } from "./vestibule.js";
 export interface World {
   WebSocket: WebSocketConstructor | undefined;
   fetch: typeof fetch;
+  /** Unix time, in milliseconds. */
   now(): number;
+  /** Milliseconds by a clock that nobody sets. */
+  clock(): number;
   random(): number;
   setTimeout(call: () => void, ms: number): unknown;
   clearTimeout(timer: unknown): void;
@@ -19,6 +22,7 @@ export function realWorld(): World {
     WebSocket: (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket,
     fetch: (input, init) => fetch(input, init),
     now: () => Date.now(),
+    clock: () => performance.now(),
     random: Math.random,
     setTimeout: (call, ms) => setTimeout(call, ms),
     clearTimeout: (timer) => clearTimeout(timer as number),

@@ -18,6 +18,12 @@ test("the token goes in a subprotocol, and a fresh one is asked for at each atte
   assert.deepEqual(world.socket.protocols, ["vestibule", "bearer.t2"]);
 });
 
+test("without a WebSocket it says so at once", async () => {
+  const world = new World();
+  world.WebSocket = undefined;
+  await assert.rejects(world.connect(), /there is no WebSocket here/);
+});
+
 test("without a token only the subprotocol is offered", async () => {
   const world = new World();
   await world.connect();
@@ -393,6 +399,15 @@ test("a token that is always the same is not asked for without end", async () =>
     if (world.socket.sent.length === asked - 1 && asked > 1) world.socket.answers("refresh");
   }
   assert.ok(asked <= 8, `${asked} times`);
+});
+
+test("what is no message of the protocol is passed over", async () => {
+  const world = new World();
+  const client = await world.open();
+  for (const data of ["", "no JSON", "null", "7", '"ack"', "[]", "{}", '{"type":"ack"}', '{"type":"message","room":7}', new ArrayBuffer(3)]) {
+    world.socket.onmessage({ data });
+  }
+  assert.equal(client.state.status, "open");
 });
 
 test("a ping measures the way", async () => {

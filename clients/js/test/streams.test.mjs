@@ -179,6 +179,28 @@ test("of rooms that cannot all be had the latest goes, until they can", async ()
   assert.equal(world.requests.at(-1).url.search, "?room=a");
 });
 
+test("where no room can be heard it waits, and tries the WebSocket again", async () => {
+  const { world, client, joining } = await blocked(["a"]);
+  world.requests[0].resolve(refusal(403, "forbidden"));
+  await assert.rejects(joining[0], { code: "forbidden" });
+  await world.pass(0);
+  assert.equal(client.state.status, "waiting");
+  await world.pass(1000);
+  assert.equal(world.sockets.length, 2);
+});
+
+test("a token that the WebSocket cannot carry is no end of the stream", async () => {
+  let minted = 0;
+  const { world, client } = await streaming(["a"], { token: () => `t${++minted}`, upgradeIntervalMs: 1000 });
+  const real = world.WebSocket;
+  world.WebSocket = class { constructor() { throw new SyntaxError("no subprotocol"); } };
+  await world.pass(1000);
+  world.WebSocket = real;
+  await world.pass(1000);
+  world.socket.welcomes();
+  assert.equal(client.state.transport, "websocket");
+});
+
 test("rooms of one moment are one change, and what one is opened for is not asked for twice", async () => {
   const { world, client, rooms, stream: first } = await streaming(["a"]);
   void client.join("b");

@@ -68,6 +68,7 @@ export class World {
     this.requests.push(request);
   });
   now = () => this.#now;
+  clock = () => this.#now;
   random = () => this.chance;
   setTimeout = (call, ms) => {
     this.#timers.set(++this.#lastTimer, { at: this.#now + ms, call });
