@@ -1,6 +1,5 @@
 // Chromium drives two tabs of `vestibule demo`: what a visitor sees.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium } from "playwright-core";
 import { FLAGS, chromiumPath } from "../chromium.mjs";
@@ -309,18 +308,4 @@ test("a tab whose network blocks WebSocket hears the others, and says that it ca
   await seen(page, "heard 2.", "received");
   assert.deepEqual(await transcript(page), Array.from({ length: 3 }, (_, n) => ["Bob", `heard ${n}.`]));
   assert.equal(await page.getByTestId("told").count(), 0);
-});
-
-test("a page of another origin can import the client", async () => {
-  const elsewhere = createServer((request, response) => {
-    response.setHeader("content-type", "text/html");
-    response.end("<!doctype html>");
-  });
-  await new Promise((resolve) => { elsewhere.listen(0, "127.0.0.1", resolve); });
-  const page = await context.newPage();
-  await page.goto(`http://127.0.0.1:${elsewhere.address().port}/`);
-  const exported = await page.evaluate(async (host) => Object.keys(await import(`http://${host}/vestibule.js`)), server.host);
-  assert.deepEqual(exported.sort(), ["VestibuleError", "connect"]);
-  elsewhere.closeAllConnections();
-  elsewhere.close();
 });
