@@ -43,9 +43,9 @@ test("the package can be imported", async () => {
 });
 
 test("the package's types let pass what is right, and nothing else", async () => {
-  await copyFile(join(root, "test", "types.ts"), join(folder, "types.ts"));
+  await copyFile(join(root, "test", "typed.ts"), join(folder, "typed.ts"));
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
-  const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", "", "types.ts"];
+  const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom", "--types", "", "typed.ts"];
   await run(process.execPath, [compiler, ...options], { cwd: folder }).catch(({ stdout }) => assert.fail(stdout));
 });
