@@ -342,6 +342,25 @@ test("too many messages are followed by a long wait", async () => {
   }
 });
 
+test("as much as may wait is no flood when it goes out", async () => {
+  const usual = await serve({ env: { VESTIBULE_LIMITS__MESSAGES_PER_SECOND: "50", VESTIBULE_LIMITS__BURST: "100" } });
+  try {
+    const hearer = come({}, { host: usual.host });
+    const heard = listening(await hearer.join("b"));
+    const client = come({}, { host: usual.host });
+    const rooms = ["b", "c", "d"].map((name) => client.join(name));
+    await Promise.all(numbers(1, 100).map((n) => client.publish("b", n)));
+    await Promise.all(rooms);
+    await heard.until(100);
+    assert.deepEqual(spoken(heard), numbers(1, 100));
+    assert.deepEqual(client.states.map(({ status }) => status), ["connecting", "open"]);
+    hearer.close();
+    client.close();
+  } finally {
+    await usual.stop();
+  }
+});
+
 // --- where WebSocket is blocked ----------------------------------------------
 
 test("where WebSocket is blocked it hears by streams, and says that it cannot speak", async () => {

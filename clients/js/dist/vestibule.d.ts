@@ -28,6 +28,12 @@ export interface Options {
     pingTimeoutMs?: number;
     /** Broadcasts that wait for a connection at most; further ones are rejected with `queue_full`. Default 100. */
     queueLimit?: number;
+    /**
+     * Joins and queued broadcasts that a new connection is sent at once, and each second after that: below what the
+     * server takes of one client (`limits.burst` and `limits.messages_per_second`). Default 50, and 40.
+     */
+    resumeBurst?: number;
+    resumePerSecond?: number;
     /** How long before its end a token is replaced on an open connection. Default 30000. */
     refreshBeforeMs?: number;
     /** Where streams are, for when WebSocket is blocked. Default `events` beside the WebSocket; false: not used. */

@@ -33,15 +33,77 @@ var Emitter = class {
 	}
 };
 
+function realWorld() {
+	return {
+		WebSocket: globalThis.WebSocket,
+		fetch: (input, init) => fetch(input, init),
+		now: () => Date.now(),
+		clock: () => performance.now(),
+		random: Math.random,
+		setTimeout: (call, ms) => setTimeout(call, ms),
+		clearTimeout: (timer) => clearTimeout(timer),
+		onReturn
+	};
+}
+function onReturn(call) {
+	const { document: page, addEventListener: listen } = globalThis;
+	const onVisible = () => {
+		if (page?.visibilityState === "visible")
+			call();
+	};
+	listen?.("online", call);
+	page?.addEventListener("visibilitychange", onVisible);
+	return () => {
+		if (listen)
+			removeEventListener("online", call);
+		page?.removeEventListener("visibilitychange", onVisible);
+	};
+}
+var Timers = class {
+	#world;
+	#running = new Map();
+	constructor(world) {
+		this.#world = world;
+	}
+	set(name, ms, call) {
+		this.clear(name);
+		if (ms === Infinity)
+			return;
+		const run = () => {
+			this.#running.delete(name);
+			call();
+		};
+		this.#running.set(name, this.#world.setTimeout(run, Math.min(Math.max(0, ms), TIMER_MS_MAX)));
+	}
+	isSet(name) {
+		return this.#running.has(name);
+	}
+	clear(name) {
+		this.#world.clearTimeout(this.#running.get(name));
+		this.#running.delete(name);
+	}
+	clearAll() {
+		for (const name of [...this.#running.keys()])
+			this.clear(name);
+	}
+};
+var TIMER_MS_MAX = 2 ** 31 - 1;
+
 var Requests = class {
 	#world;
-	#queueLimit;
+	#pace;
+	#timers;
+	#first = [];
 	#queued = [];
 	#sent = new Map();
 	#lastId = 0;
-	constructor(world, queueLimit) {
+	constructor(world, pace) {
 		this.#world = world;
-		this.#queueLimit = queueLimit;
+		this.#pace = pace;
+		this.#timers = new Timers(world);
+	}
+	get isBehind() {
+		return this.#first.length + this.#queued.length > 0;
 	}
 	send(request, wire) {
 		const id = ++this.#lastId;
@@ -51,14 +113,29 @@ var Requests = class {
 		wire.send(`${request.body.slice(0, -1)},"id":${id}}`);
 	}
 	queue(request) {
-		if (this.#queued.length >= this.#queueLimit) {
-			return request.done(new VestibuleError("queue_full", `${this.#queueLimit} broadcasts wait for a connection already`));
+		const { queueLimit } = this.#pace;
+		if (this.#queued.length >= queueLimit) {
+			return request.done(new VestibuleError("queue_full", `${queueLimit} broadcasts wait for a connection already`));
 		}
 		this.#queued.push(request);
 	}
-	flush(wire) {
-		for (const request of this.#queued.splice(0))
+	flush(wire, first) {
+		this.#first = first;
+		this.#slice(wire, this.#pace.resumeBurst);
+	}
+	forget(request) {
+		const waiting = this.#first.length;
+		this.#first = this.#first.filter((first) => first !== request);
+		return this.#first.length < waiting;
+	}
+	#slice(wire, count) {
+		const slice = this.#first.splice(0, count);
+		slice.push(...this.#queued.splice(0, count - slice.length));
+		for (const request of slice)
 			this.send(request, wire);
+		const next = Math.max(1, Math.floor(this.#pace.resumePerSecond * SLICE_MS / 1e3));
+		if (this.isBehind)
+			this.#timers.set("slice", SLICE_MS, () => this.#slice(wire, next));
 	}
 	answer(id, answer) {
 		const sent = this.#sent.get(id);
@@ -69,6 +146,9 @@ var Requests = class {
 		sent.request.done(answer);
 	}
 	rejectSent(error) {
+		this.#timers.clearAll();
+		for (const request of this.#first.splice(0))
+			request.done(error);
 		for (const id of [...this.#sent.keys()])
 			this.answer(id, error);
 	}
@@ -77,6 +157,7 @@ var Requests = class {
 			request.done(error);
 	}
 };
+var SLICE_MS = 500;
 
 function verdictOf(code, reason) {
 	switch (code) {
@@ -270,62 +351,6 @@ var RoomState = class {
 	}
 };
 var HELD_MAX = 1e3;
-
-function realWorld() {
-	return {
-		WebSocket: globalThis.WebSocket,
-		fetch: (input, init) => fetch(input, init),
-		now: () => Date.now(),
-		clock: () => performance.now(),
-		random: Math.random,
-		setTimeout: (call, ms) => setTimeout(call, ms),
-		clearTimeout: (timer) => clearTimeout(timer),
-		onReturn
-	};
-}
-function onReturn(call) {
-	const { document: page, addEventListener: listen } = globalThis;
-	const onVisible = () => {
-		if (page?.visibilityState === "visible")
-			call();
-	};
-	listen?.("online", call);
-	page?.addEventListener("visibilitychange", onVisible);
-	return () => {
-		if (listen)
-			removeEventListener("online", call);
-		page?.removeEventListener("visibilitychange", onVisible);
-	};
-}
-var Timers = class {
-	#world;
-	#running = new Map();
-	constructor(world) {
-		this.#world = world;
-	}
-	set(name, ms, call) {
-		this.clear(name);
-		if (ms === Infinity)
-			return;
-		const run = () => {
-			this.#running.delete(name);
-			call();
-		};
-		this.#running.set(name, this.#world.setTimeout(run, Math.min(Math.max(0, ms), TIMER_MS_MAX)));
-	}
-	isSet(name) {
-		return this.#running.has(name);
-	}
-	clear(name) {
-		this.#world.clearTimeout(this.#running.get(name));
-		this.#running.delete(name);
-	}
-	clearAll() {
-		for (const name of [...this.#running.keys()])
-			this.clear(name);
-	}
-};
-var TIMER_MS_MAX = 2 ** 31 - 1;
 
 var NO_CLOSE = 1006;
 var SocketLink = class {
@@ -720,6 +745,8 @@ var DEFAULTS = {
 	pingIntervalMs: 25e3,
 	pingTimeoutMs: 1e4,
 	queueLimit: 100,
+	resumeBurst: 50,
+	resumePerSecond: 40,
 	refreshBeforeMs: 3e4,
 	fallbackAfter: 2,
 	upgradeIntervalMs: 6e4,
@@ -752,7 +779,7 @@ var Connection = class {
 		if (options.eventsUrl !== false)
 			this.#eventsUrl = eventsUrl(this.#socketUrl, options.eventsUrl);
 		this.#timers = new Timers(world);
-		this.#requests = new Requests(world, this.#options.queueLimit);
+		this.#requests = new Requests(world, this.#options);
 		this.#forgetReturn = world.onReturn(() => this.#onReturn());
 		queueMicrotask(() => void this.#attempt());
 	}
@@ -773,7 +800,7 @@ var Connection = class {
 		const entry = { room, joined, settle };
 		this.#entries.set(name, entry);
 		if (this.#link instanceof SocketLink)
-			this.#join(this.#link, entry);
+			this.#requests.send(this.#joining(entry), this.#link);
 		else if (this.#link)
 			this.#link.changed();
 		else if (this.#isBlocked)
@@ -795,7 +822,7 @@ var Connection = class {
 				resolve(answer);
 			};
 			const request = { body, timeoutMs, done };
-			if (socket)
+			if (socket && !(queue && this.#requests.isBehind))
 				this.#requests.send(request, socket);
 			else
 				this.#requests.queue(request);
@@ -803,13 +830,14 @@ var Connection = class {
 		return position === void 0 ? {} : { position };
 	}
 	async leave(room) {
-		if (this.#entries.get(room.name)?.room !== room)
+		const entry = this.#entries.get(room.name);
+		if (entry?.room !== room)
 			return;
 		this.#remove(room.name);
 		const link = this.#link;
 		if (link instanceof StreamLink)
 			link.changed();
-		if (!(link instanceof SocketLink))
+		if (!(link instanceof SocketLink) || this.#requests.forget(entry.asking))
 			return;
 		await new Promise((resolve) => this.#ask(link, { type: "leave", room: room.name }, resolve));
 	}
@@ -854,9 +882,7 @@ var Connection = class {
 				this.#link?.close();
 				this.#link = link;
 				this.#refreshLater(token);
-				for (const entry of this.#entries.values())
-					this.#join(link, entry);
-				this.#requests.flush(link);
+				this.#requests.flush(link, [...this.#entries.values()].map((entry) => this.#joining(entry)));
 				this.#opened(welcome);
 			},
 			message: (message) => this.#receive(message),
@@ -1024,20 +1050,21 @@ var Connection = class {
 			throw receiveOnly();
 		return void 0;
 	}
-	#ask(link, body, done, timeoutMs = this.#options.requestTimeoutMs) {
-		this.#requests.send({ body: JSON.stringify(body), timeoutMs, done }, link);
+	#ask(link, body, done) {
+		this.#requests.send({ body: JSON.stringify(body), timeoutMs: this.#options.requestTimeoutMs, done }, link);
 	}
-	#join(link, entry) {
+	#joining(entry) {
 		const { room } = entry;
-		const { since } = room;
-		this.#ask(link, { type: "join", room: room.name, since }, (answer) => {
-			if (this.#entries.get(room.name) !== entry)
+		const { since, name } = room;
+		const done = (answer) => {
+			if (this.#entries.get(name) !== entry)
 				return;
 			if (!(answer instanceof VestibuleError))
 				this.#joined(entry, since, answer);
 			else if (answer.code !== "lost")
-				this.#remove(room.name, answer);
-		}, Infinity);
+				this.#remove(name, answer);
+		};
+		return entry.asking = { body: JSON.stringify({ type: "join", room: name, since }), timeoutMs: Infinity, done };
 	}
 	#joined({ room, settle }, since, { position, recovered }) {
 		room.opened(since, position, recovered);

@@ -5,7 +5,7 @@
 
 import { eventsUrl, socketUrl } from "./address.js";
 import { Emitter } from "./emitter.js";
-import { Requests, type Answer } from "./requests.js";
+import { Requests, type Answer, type Request } from "./requests.js";
 import { backOffMs, longBackOffMs, retryHintMs, verdictOf } from "./retry.js";
 import { RoomState, type Door } from "./room.js";
 import { NO_CLOSE, SocketLink, type Loss, type Message, type Welcome } from "./socket.js";
@@ -24,6 +24,8 @@ const DEFAULTS = {
   pingIntervalMs: 25_000,
   pingTimeoutMs: 10_000,
   queueLimit: 100,
+  resumeBurst: 50,
+  resumePerSecond: 40,
   refreshBeforeMs: 30_000,
   fallbackAfter: 2,
   upgradeIntervalMs: 60_000,
@@ -35,6 +37,8 @@ interface Entry {
   room: RoomState;
   joined: Promise<RoomState>;
   settle(error?: VestibuleError): void;
+  /** The join that was asked for last. */
+  asking?: Request;
 }
 
 export class Connection implements Door {
@@ -69,7 +73,7 @@ export class Connection implements Door {
     this.#socketUrl = socketUrl(url);
     if (options.eventsUrl !== false) this.#eventsUrl = eventsUrl(this.#socketUrl, options.eventsUrl);
     this.#timers = new Timers(world);
-    this.#requests = new Requests(world, this.#options.queueLimit);
+    this.#requests = new Requests(world, this.#options);
     this.#forgetReturn = world.onReturn(() => this.#onReturn());
     // Whoever connects can listen first.
     queueMicrotask(() => void this.#attempt());
@@ -88,9 +92,9 @@ export class Connection implements Door {
     const joined = new Promise<RoomState>((resolve, reject) => {
       settle = (error) => (error ? reject(error) : resolve(room));
     });
-    const entry = { room, joined, settle };
+    const entry: Entry = { room, joined, settle };
     this.#entries.set(name, entry);
-    if (this.#link instanceof SocketLink) this.#join(this.#link, entry);
+    if (this.#link instanceof SocketLink) this.#requests.send(this.#joining(entry), this.#link);
     else if (this.#link) this.#link.changed();
     // Without a room there was nothing that a stream could have been tried for.
     else if (this.#isBlocked) this.#hurry();
@@ -110,19 +114,20 @@ export class Connection implements Door {
         resolve(answer);
       };
       const request = { body, timeoutMs, done };
-      if (socket) this.#requests.send(request, socket);
+      if (socket && !(queue && this.#requests.isBehind)) this.#requests.send(request, socket);
       else this.#requests.queue(request);
     });
     return position === undefined ? {} : { position };
   }
 
   async leave(room: RoomState): Promise<void> {
-    if (this.#entries.get(room.name)?.room !== room) return;
+    const entry = this.#entries.get(room.name);
+    if (entry?.room !== room) return;
     this.#remove(room.name);
     const link = this.#link;
     if (link instanceof StreamLink) link.changed();
-    // Without a connection there is nothing to leave.
-    if (!(link instanceof SocketLink)) return;
+    // Without a connection there is nothing to leave, nor before the join was sent.
+    if (!(link instanceof SocketLink) || this.#requests.forget(entry.asking)) return;
     // Whatever the answer is, one is no member after it.
     await new Promise<unknown>((resolve) => this.#ask(link, { type: "leave", room: room.name }, resolve));
   }
@@ -170,8 +175,7 @@ export class Connection implements Door {
         this.#link?.close();
         this.#link = link;
         this.#refreshLater(token);
-        for (const entry of this.#entries.values()) this.#join(link, entry);
-        this.#requests.flush(link);
+        this.#requests.flush(link, [...this.#entries.values()].map((entry) => this.#joining(entry)));
         this.#opened(welcome);
       },
       message: (message) => this.#receive(message),
@@ -353,19 +357,20 @@ export class Connection implements Door {
     return undefined;
   }
 
-  #ask(link: SocketLink, body: object, done: (answer: Answer | VestibuleError) => void, timeoutMs = this.#options.requestTimeoutMs): void {
-    this.#requests.send({ body: JSON.stringify(body), timeoutMs, done }, link);
+  #ask(link: SocketLink, body: object, done: Request["done"]): void {
+    this.#requests.send({ body: JSON.stringify(body), timeoutMs: this.#options.requestTimeoutMs, done }, link);
   }
 
-  #join(link: SocketLink, entry: Entry): void {
+  #joining(entry: Entry): Request {
     const { room } = entry;
-    const { since } = room;
-    // It waits for as long as the connection lasts: pings see whether that is alive.
-    this.#ask(link, { type: "join", room: room.name, since }, (answer) => {
-      if (this.#entries.get(room.name) !== entry) return;
+    const { since, name } = room;
+    const done = (answer: Answer | VestibuleError) => {
+      if (this.#entries.get(name) !== entry) return;
       if (!(answer instanceof VestibuleError)) this.#joined(entry, since, answer);
-      else if (answer.code !== "lost") this.#remove(room.name, answer);
-    }, Infinity);
+      else if (answer.code !== "lost") this.#remove(name, answer);
+    };
+    // It waits for as long as the connection lasts: pings see whether that is alive.
+    return (entry.asking = { body: JSON.stringify({ type: "join", room: name, since }), timeoutMs: Infinity, done });
   }
 
   #joined({ room, settle }: Entry, since: string | undefined, { position, recovered }: Answer): void {

@@ -314,6 +314,45 @@ test("what is said offline waits up to the limit, and goes out in order behind t
   await Promise.all([joining, first, second]);
 });
 
+test("a new connection is given what waited little by little, in order, and what comes meanwhile behind it", async () => {
+  const world = new World();
+  const client = await world.connect({ pingIntervalMs: Infinity });
+  void client.join("a");
+  for (let n = 0; n < 100; n += 1) void client.publish("a", n);
+  await settled();
+  world.socket.welcomes();
+  assert.equal(world.socket.sent.length, 50);
+  void client.publish("a", 100);
+  void client.publish("a", "now", { queue: false });
+  await world.pass(499);
+  assert.equal(world.socket.sent.length, 51);
+  await world.pass(1);
+  assert.equal(world.socket.sent.length, 71);
+  await world.pass(5000);
+  void client.publish("a", 101);
+  await settled();
+  const said = world.socket.sent.map(({ payload }) => payload).filter((payload) => typeof payload === "number");
+  assert.deepEqual(said, Array.from({ length: 102 }, (_, n) => n));
+});
+
+test("what a connection had no time to send goes out on the next", async () => {
+  const world = new World();
+  const client = await world.connect({ resumeBurst: 2, resumePerSecond: 2, eventsUrl: false });
+  const joining = [client.join("a"), client.join("b"), client.join("c")];
+  void client.publish("a", 1);
+  await settled();
+  world.socket.welcomes();
+  await world.pass(500);
+  assert.equal(world.socket.sent.length, 3);
+  world.socket.ends();
+  await world.pass(1000);
+  world.socket.welcomes();
+  await world.pass(1000);
+  assert.deepEqual(world.socket.sent.map(({ type, room }) => `${type} ${room}`), ["join a", "join b", "join c", "broadcast a"]);
+  for (const { id } of world.socket.sent) world.socket.says({ type: "ack", id });
+  await Promise.all(joining);
+});
+
 test("what was queued is as it was when it was published", async () => {
   const world = new World();
   const client = await world.connect();

@@ -273,6 +273,17 @@ test("a room that is left while it is joined again stays left", async () => {
   assert.deepEqual(room.heard, ["close: undefined"]);
 });
 
+test("a room that is left before its join could be sent is not joined", async () => {
+  const world = new World();
+  const client = await world.open({ resumeBurst: 1, resumePerSecond: 2 });
+  const [, room] = [await joined(world, client, "a"), await joined(world, client, "b")];
+  await again(world);
+  await room.leave();
+  await world.pass(1000);
+  assert.deepEqual(world.socket.sent.map(({ type, room: name }) => `${type} ${name}`), ["join a"]);
+  assert.equal(room.status, "left");
+});
+
 test("who joins a room when told of the connection joins it once", async () => {
   const world = new World();
   const client = await world.connect();
