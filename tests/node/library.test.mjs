@@ -504,3 +504,42 @@ test("a drain ends a stream in order, and it comes back after the wait that it w
     await second.stop();
   }
 });
+
+test("through thirty cuts, by WebSocket and by streams, everybody hears everything once and in order", async () => {
+  const bob = await speaker();
+  const names = ["ann", "bea", "cy"];
+  const clients = names.map((user) => come({ fallbackAfter: 1, upgradeIntervalMs: 100 }, { user }));
+  const rooms = (await Promise.all(clients.map((client) => client.join("kept:ledger")))).map(listening);
+  const acked = names.map(() => []);
+  const rejected = [];
+  const say = (index, what) => clients[index].publish("kept:ledger", what, { queue: false })
+    .then(() => acked[index].push(what), ({ code }) => rejected.push(code));
+  for (const round of numbers(1, 30)) {
+    relay.blocksWebSocket = round % 3 === 0;
+    const saying = names.map((name, index) => say(index, `${name} ${round}`));
+    await bob.say("kept:ledger", 2 * round - 1);
+    // Every other time nobody knows whether it was taken.
+    if (round % 2 === 1) await Promise.all(saying);
+    relay.cut();
+    await bob.say("kept:ledger", 2 * round);
+    await Promise.all(saying);
+    // Each round finds one of them connected again, and the others as it happens.
+    await reaches(clients[round % 3], "open");
+  }
+  relay.blocksWebSocket = false;
+  await bob.say("kept:ledger", 61);
+  await Promise.all(rooms.map((room) => room.until(61)));
+  assert.ok(rejected.every((code) => ["lost", "offline", "receive_only"].includes(code)), JSON.stringify(rejected));
+  assert.ok(acked.flat().length > 0);
+  for (const [index, room] of rooms.entries()) {
+    assert.deepEqual(spoken(room), numbers(1, 61), names[index]);
+    assert.equal(new Set(room.heard.filter((what) => what !== "open")).size, room.heard.filter((what) => what !== "open").length);
+    assert.ok(!room.heard.some((what) => String(what).startsWith("gap")), JSON.stringify(room.heard));
+    for (const [speaking, whats] of acked.entries()) {
+      const heard = whats.filter((what) => room.heard.includes(what));
+      assert.deepEqual(heard, speaking === index ? [] : whats, `${names[speaking]} at ${names[index]}`);
+    }
+  }
+  assert.deepEqual(new Set(clients.flatMap(({ states }) => states.map(({ transport }) => transport))), new Set([undefined, "websocket", "sse"]));
+  await bob.leave();
+});
