@@ -17,6 +17,8 @@ pub(super) struct Reader<'a> {
     format: Format,
     /// Of a stream, whose ids may be its own: with the room that is read.
     stream: Option<(&'a mut Stream, RoomKey)>,
+    /// What is copied is a batch's, and counted as such; else it goes where it is counted anyway.
+    is_batch: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -26,11 +28,12 @@ impl<'a> Reader<'a> {
         stream: Option<&'a mut Stream>,
         room: RoomKey,
     ) -> Reader<'a> {
-        Reader { connection, format, stream: stream.map(|stream| (stream, room)) }
+        Reader { connection, format, stream: stream.map(|stream| (stream, room)), is_batch: true }
     }
 
     pub(super) fn of(key: ConnectionKey, room: RoomKey, connection: &'a mut Connection) -> Reader<'a> {
-        Reader::new(key, connection.format, connection.stream.as_deref_mut(), room)
+        let reader = Reader::new(key, connection.format, connection.stream.as_deref_mut(), room);
+        Reader { is_batch: false, ..reader }
     }
 }
 
@@ -239,7 +242,8 @@ impl Chunk {
         let skips = self.skips[first..].iter().take_while(|skip| skip.connection == who.connection);
         match (who.format, &mut who.stream) {
             (Format::Part, Some((stream, room))) => {
-                self.gather_parts((encoding, number), skips, (stream, *room), slices);
+                let copied = self.gather_parts((encoding, number), skips, (stream, *room), slices);
+                stream.copied_bytes += if who.is_batch { copied } else { 0 };
             }
             _ => encoding.gather_shared(number, skips, slices),
         }
@@ -250,16 +254,17 @@ impl Chunk {
         self.encoded.iter().find(|encoding| encoding.format == format)
     }
 
-    /// Around every publication stands what is this stream's own: the frame and the id.
+    /// Around every publication stands what is this stream's own: the frame and the id. Returns how many bytes were copied.
     fn gather_parts<'a>(
         &self,
         (encoding, number): (&Encoding, u32),
         skips: impl Iterator<Item = &'a Skip>,
         (stream, room): (&mut Stream, RoomKey),
         slices: &mut Vec<Bytes>,
-    ) {
+    ) -> usize {
         let mut skips = skips.peekable();
         let mut own = BytesMut::new();
+        let mut copied = 0;
         for number in number..encoding.ends.len() as u32 {
             let place = self.places[number as usize];
             stream.set(room, place.position);
@@ -270,15 +275,20 @@ impl Chunk {
             let (start, end) = (encoding.start(number), encoding.start(number + 1));
             let token = place.told.then(|| stream.token());
             sse::encode_part_head(&mut own, stream.framing, end - start, token.as_deref());
-            if !own.is_empty() {
+            // What is small is rather copied than made a slice of its own.
+            if end - start <= COPIED_BYTES_MAX {
+                own.extend_from_slice(&encoding.bytes[start..end]);
+                copied += end - start;
+            } else {
                 slices.push(own.split().freeze());
+                slices.push(encoding.bytes.slice(start..end));
             }
-            slices.push(encoding.bytes.slice(start..end));
             sse::encode_part_tail(&mut own, stream.framing, token.as_deref());
         }
         if !own.is_empty() {
             slices.push(own.freeze());
         }
+        copied
     }
 }
 
@@ -299,3 +309,6 @@ impl Encoding {
         }
     }
 }
+
+/// A part of so many bytes at most is copied between what is the stream's own.
+const COPIED_BYTES_MAX: usize = 256;

@@ -147,6 +147,7 @@ impl Hub {
             member.taken = entry.log.gather(member.cursor, reader, slices, before + BATCH_SLICES_MAX);
             passed |= member.taken != member.cursor;
         }
+        self.census.outbox_bytes += connection.copied_bytes();
         connection.activity = Activity::Writing;
         if slices.len() > before {
             return true;
@@ -165,7 +166,8 @@ impl Hub {
     /// listed again.
     pub fn on_written(&mut self, key: ConnectionKey) -> bool {
         let Some(connection) = self.connections.get_mut(key) else { return true };
-        self.census.outbox_bytes -= std::mem::take(&mut connection.flight_bytes);
+        self.census.outbox_bytes -=
+            std::mem::take(&mut connection.flight_bytes) + connection.take_copied_bytes();
         for membership in &connection.memberships {
             let Some(index) = membership.index else { continue };
             let entry = &mut self.rooms[membership.room];

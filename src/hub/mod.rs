@@ -274,7 +274,8 @@ impl Hub {
         self.leave_all(key, Unsent::Dropped);
         self.users.leave(&mut self.connections, key);
         if let Some(connection) = self.connections.remove(key) {
-            self.census.outbox_bytes -= connection.outbox.len() + connection.flight_bytes;
+            self.census.outbox_bytes -=
+                connection.outbox.len() + connection.flight_bytes + connection.copied_bytes();
         }
     }
 

@@ -35,7 +35,7 @@ impl Wire {
             Wire::Stream { framing, since } => {
                 let shared = since.len() == 1 && framing == Framing::Chunked;
                 let places = since.into_iter().map(|since| Place { room: None, since }).collect();
-                let stream = Stream { framing, places };
+                let stream = Stream { framing, copied_bytes: 0, places };
                 (if shared { Format::Stream } else { Format::Part }, Some(Box::new(stream)))
             }
         }
@@ -46,6 +46,8 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) framing: Framing,
+    /// Bytes of its rooms' chunks that were copied for it, in a batch that is not written yet.
+    pub(super) copied_bytes: usize,
     /// In the order of the request.
     places: SmallVec<[Place; 1]>,
 }
@@ -103,6 +105,15 @@ impl Stream {
 }
 
 impl Connection {
+    /// Bytes that were copied for it and are not written yet.
+    pub(super) fn copied_bytes(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.copied_bytes)
+    }
+
+    pub(super) fn take_copied_bytes(&mut self) -> usize {
+        self.stream.as_mut().map_or(0, |stream| std::mem::take(&mut stream.copied_bytes))
+    }
+
     pub(super) fn set_place(&mut self, room: RoomKey, position: Position) {
         if let Some(stream) = &mut self.stream {
             stream.set(room, position);
