@@ -17,6 +17,7 @@ use super::refused::Refused;
 use crate::config::Limits;
 use crate::hub::{ConnectionId, Exclude, Publication};
 use crate::protocol::json;
+use crate::protocol::room::{BadRoomName, check_room_name};
 use crate::protocol::sse::{BadEventName, check_event_name};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::{Item, Pause};
@@ -104,17 +105,8 @@ pub(super) fn who(body: &[u8]) -> Result<Who, Refused> {
 
 /// Whether a room can have this name.
 pub(super) fn check_room(room: &str, limits: &Limits) -> Result<(), Refused> {
-    let bad = |message| Err(Refused::new(StatusCode::BAD_REQUEST, "room_name", message));
-    if room.is_empty() {
-        return bad("a room has a name");
-    }
-    if room.len() > limits.room_name {
-        return bad("the room's name is longer than limits.room_name");
-    }
-    if room.bytes().any(|byte| byte.is_ascii_control()) {
-        return bad("the room's name has control characters");
-    }
-    Ok(())
+    let bad = |bad: BadRoomName| Refused::new(StatusCode::BAD_REQUEST, "room_name", bad.message());
+    check_room_name(room, limits.room_name).map_err(bad)
 }
 
 fn check_event(event: &str) -> Result<(), Refused> {

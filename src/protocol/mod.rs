@@ -8,6 +8,7 @@ mod fuzz;
 pub mod http;
 pub mod json;
 pub mod native;
+pub mod room;
 pub mod sse;
 pub mod websocket;
 

@@ -9,6 +9,7 @@ pub mod fuzz;
 
 use super::decimal::Decimal;
 use super::json::{self, Object};
+use super::room::BadRoomName;
 use super::sse::check_event_name;
 use super::websocket::{Opcode, encode_header};
 use bytes::{BufMut, BytesMut};
@@ -93,7 +94,7 @@ impl Command {
             json::decode(sent).map_err(|_| bad(wrong))
         };
         let room = || match text("room", BAD_ROOM)? {
-            empty if empty.is_empty() => Err((ErrorCode::RoomName, EMPTY_ROOM)),
+            empty if empty.is_empty() => Err((ErrorCode::RoomName, BadRoomName::Empty.message())),
             room => Ok(Box::from(room)),
         };
         let event = || {
@@ -179,7 +180,7 @@ pub enum ErrorCode {
     NotJoined,
     /// The connection is a member of as many rooms as it may be.
     TooManyRooms,
-    /// The room's name is empty or too long.
+    /// The room's name cannot be one.
     RoomName,
     /// No backend is there to hear of it.
     NoHook,
@@ -371,7 +372,6 @@ const FRAME_HEADER_LEN_MAX: usize = 10;
 const BAD_ID: &str = "id has to be a string or a number of at most 64 bytes";
 const BAD_TYPE: &str = "type has to be a string";
 const BAD_ROOM: &str = "room has to be a string";
-const EMPTY_ROOM: &str = "room has to have a name";
 const BAD_EVENT: &str = "event has to be a string";
 const BAD_TOKEN: &str = "token has to be a string";
 /// What a place to go on from has to be.

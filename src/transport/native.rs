@@ -9,6 +9,7 @@ use crate::auth::{Identity, TokenError, rooms};
 use crate::hub::{self, ConnectionKey, Exclude, Join, Publication, Refusal, ShardId, Since, Step};
 use crate::net::unix_s;
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
+use crate::protocol::room::check_room_name;
 use crate::shard::Shard;
 
 use super::Settings;
@@ -143,12 +144,8 @@ impl Native {
         settings: &Settings,
         may: impl FnOnce(&[crate::config::RoomRule], &Identity, &str) -> bool,
     ) -> Result<(), Refused> {
-        if room.len() > settings.config.limits.room_name {
-            return Err(Refused(ErrorCode::RoomName, "the room's name is too long"));
-        }
-        if room.bytes().any(|byte| byte.is_ascii_control()) {
-            return Err(Refused(ErrorCode::RoomName, "the room's name has control characters"));
-        }
+        check_room_name(room, settings.config.limits.room_name)
+            .map_err(|bad| Refused(ErrorCode::RoomName, bad.message()))?;
         if !may(settings.rules(), &self.identity, room) {
             return Err(Refused(ErrorCode::Forbidden, "no rule allows this in that room"));
         }

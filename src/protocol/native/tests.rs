@@ -135,7 +135,7 @@ fn each_fault_is_named() {
         (r#"{"type":"join"}"#, BadMessage, BAD_ROOM),
         (r#"{"type":"join","room":null}"#, BadMessage, BAD_ROOM),
         (r#"{"type":"join","room":"\udc00"}"#, BadMessage, BAD_ROOM),
-        (r#"{"type":"leave","room":""}"#, RoomName, EMPTY_ROOM),
+        (r#"{"type":"leave","room":""}"#, RoomName, "a room has to have a name"),
         (r#"{"type":"broadcast","room":"r"}"#, BadMessage, NO_PAYLOAD),
         (r#"{"type":"broadcast","payload":1}"#, BadMessage, BAD_ROOM),
         (r#"{"type":"broadcast","room":"r","payload":1,"event":null}"#, BadMessage, BAD_EVENT),

@@ -12,6 +12,7 @@ use super::super::admission::{Admission, Court, check_origin, identify};
 use crate::auth::{Identity, rooms};
 use crate::hub::Since;
 use crate::protocol::http::{Body, Head, Response, percent_decode, percent_decode_form};
+use crate::protocol::room::{BadRoomName, check_room_name};
 use crate::protocol::sse::{Framing, is_stop};
 
 /// What a path names.
@@ -151,16 +152,8 @@ fn check_names(names: Vec<Box<str>>, settings: &Settings) -> Result<Vec<Box<str>
     if names.len() > limits.rooms_per_connection {
         return Err("more rooms than limits.rooms_per_connection");
     }
-    for name in &names {
-        match name.len() {
-            0 => return Err("a room has to have a name"),
-            len if len > limits.room_name => return Err("a room's name is too long"),
-            _ if name.bytes().any(|byte| byte.is_ascii_control()) => {
-                return Err("a room's name has control characters");
-            }
-            _ => (),
-        }
-    }
+    let judged = names.iter().try_for_each(|name| check_room_name(name, limits.room_name));
+    judged.map_err(BadRoomName::message)?;
     Ok(names)
 }
 
