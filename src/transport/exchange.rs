@@ -6,6 +6,7 @@
 mod body;
 
 use std::cell::Cell;
+use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
@@ -105,13 +106,7 @@ pub(super) async fn serve(
         };
         match admission::judge(&head, door, court) {
             Admission::Answer(response) => {
-                if door == Door::Public && response.status == StatusCode::UNAUTHORIZED {
-                    metrics.unauthorized_total.add(1);
-                }
-                if door == Door::Admin {
-                    exchange.pass_over_body(&mut head).await;
-                }
-                if !exchange.answer(&head, response).await {
+                if !exchange.answer_head(door, &mut head, response).await {
                     return None;
                 }
             }
@@ -175,21 +170,34 @@ impl<'a> Exchange<'a> {
             if self.socket.is_expired() && !self.buffer.is_empty() {
                 return Read::Late;
             }
-            let readable = self.socket.readable().await;
             // What had arrived when the deadline passed is looked at still.
-            let buffer = &mut self.buffer;
-            let read = readable.and_then(|()| {
-                self.socket.read(|bytes| {
-                    buffer.extend_from_slice(bytes);
-                    bytes.len()
-                })
-            });
-            match read {
+            match self.read_more().await {
                 Ok(Some(0)) if self.socket.is_expired() && !self.buffer.is_empty() => return Read::Late,
                 Ok(Some(0)) | Err(_) => return Read::Gone,
                 Ok(Some(_) | None) => (),
             }
         }
+    }
+
+    /// Waits for bytes, and puts them behind those that are there: how many, 0 at the end, or none yet after all.
+    async fn read_more(&mut self) -> io::Result<Option<usize>> {
+        self.socket.readable().await?;
+        let buffer = &mut self.buffer;
+        self.socket.read(|bytes| {
+            buffer.extend_from_slice(bytes);
+            bytes.len()
+        })
+    }
+
+    /// Answers what was judged by its head alone; true if the next request may come on this connection.
+    async fn answer_head(&mut self, door: Door, head: &mut Head, response: Response) -> bool {
+        if door == Door::Public && response.status == StatusCode::UNAUTHORIZED {
+            self.socket.shard().metrics().unauthorized_total.add(1);
+        }
+        if door == Door::Admin {
+            self.pass_over_body(head).await;
+        }
+        self.answer(head, response).await
     }
 
     /// Answers a request; true if the next one may come on this connection.

@@ -76,15 +76,7 @@ impl Exchange<'_> {
         }
         self.socket.set_deadline(BODY_WITHIN + MIB_WITHIN * (len >> 20) as u32, Shutdown::Read);
         while self.buffer.len() < len {
-            let readable = self.socket.readable().await;
-            let buffer = &mut self.buffer;
-            let read = readable.and_then(|()| {
-                self.socket.read(|bytes| {
-                    buffer.extend_from_slice(bytes);
-                    bytes.len()
-                })
-            });
-            match read {
+            match self.read_more().await {
                 Ok(Some(0)) if self.socket.is_expired() => return Read::Late,
                 Ok(Some(0)) | Err(_) => return Read::Gone,
                 Ok(Some(_) | None) => (),
