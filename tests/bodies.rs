@@ -1,4 +1,5 @@
-//! What is said to the API wrongly, slowly, in pieces, all at once, or by whoever may not.
+//! What is said to the API wrongly, slowly, in pieces, all at once, or by whoever may not; and what it says to those who
+//! do not read it.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -281,6 +282,60 @@ fn a_hundred_calls_at_once_are_all_answered() {
             (0..100).map(|_| harness::number_of(member.hear().as_bytes()).unwrap()).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+        server.stop();
+    }
+}
+
+#[test]
+fn answers_that_nobody_reads_cost_64_mib_at_most() {
+    let unread = Unread { callers: 200, answer_bytes: 1 << 20, held: 64, further: [503, 200] };
+    unread.are_held_and_given_up();
+}
+
+#[test]
+fn a_call_has_its_place_until_its_answer_is_read() {
+    let unread = Unread { callers: 300, answer_bytes: 210 << 10, held: 256, further: [503, 503] };
+    unread.are_held_and_given_up();
+}
+
+/// Callers that ask for a page of history and do not read it.
+struct Unread {
+    callers: usize,
+    answer_bytes: usize,
+    /// So many are answered and wait; the others are turned away.
+    held: usize,
+    /// What another is told who asks for the same, and one who asks for little.
+    further: [u16; 2],
+}
+
+impl Unread {
+    fn are_held_and_given_up(&self) {
+        let setup = Setup::new(1).set("limits.message", "\"2MiB\"").set("limits.lag", "\"2MiB\"");
+        let server = setup.history("kept", 1, "5m").start();
+        let mut api = Api::of(&server);
+        // A payload's quotes, and what stands around it, are less than the rest.
+        let payload = "x".repeat(self.answer_bytes - 1024);
+        api.post("/api/publish", &format!("{{\"room\":\"kept\",\"payload\":\"{payload}\"}}"));
+        let path = "/api/rooms/kept/history";
+        let whole = api.get(path);
+        let before = server.resident_bytes();
+        let mut callers: Vec<Socket> =
+            (0..self.callers).map(|_| Socket::connect_narrow(server.admin)).collect();
+        for caller in &mut callers {
+            caller.send(request("GET", path, None).as_bytes());
+        }
+        for caller in &mut callers {
+            until("it is answered", PATIENCE, || caller.has_answer().then_some(()));
+        }
+        let more = server.resident_bytes().saturating_sub(before);
+        assert!(more <= (64 + 16) << 20, "{} MiB more", more >> 20);
+        assert_eq!(self.further, [path, "/api/rooms"].map(|path| api.call("GET", path, None).status));
+        // They are cut off, and all is as before.
+        until("there is room again", PATIENCE, || (api.call("GET", path, None).status == 200).then_some(()));
+        assert_eq!(api.get(path), whole);
+        let told = callers.iter_mut().filter_map(|caller| caller.response().ok());
+        let turned_away = told.map(|response| assert_eq!(refusal(&response).0, 503)).count();
+        assert_eq!(turned_away, self.callers - self.held);
         server.stop();
     }
 }

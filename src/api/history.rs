@@ -44,9 +44,11 @@ fn encode(room: &str, read: &Read) -> BytesMut {
         None => (),
     }
     out.put_slice(b",\"publications\":[");
+    let mut bytes = 0;
     for (nth, (position, publication)) in read.publications.iter().enumerate() {
+        bytes += publication.payload.len();
         if nth > 0 {
-            if out.len() + publication.payload.len() > PAGE_BYTES_MAX {
+            if bytes > PAGE_BYTES_MAX {
                 break;
             }
             out.put_u8(b',');
@@ -74,8 +76,8 @@ fn put_position(out: &mut BytesMut, position: Position) {
     out.put_slice(format!("\"{position}\"").as_bytes());
 }
 
-/// Bytes of a page, unless its one publication is longer.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Bytes of payloads in a page, unless its one publication is longer.
+const PAGE_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -106,9 +108,16 @@ mod tests {
 
     #[test]
     fn a_page_ends_before_it_is_too_long_but_not_before_its_first() {
-        let long = format!("\"{}\"", "x".repeat(PAGE_BYTES_MAX / 2));
-        let told = encode("r", &read(&[&long, &long, "1"], None));
-        let told: serde_json::Value = serde_json::from_slice(&told).expect("JSON");
-        assert_eq!(told["publications"].as_array().map(Vec::len), Some(1));
+        let told = |payloads: &[&str]| {
+            let told: serde_json::Value =
+                serde_json::from_slice(&encode("r", &read(payloads, None))).expect("JSON");
+            told["publications"].as_array().map(Vec::len)
+        };
+        let of = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        let (half, longest) = (of(PAGE_BYTES_MAX / 2), of(PAGE_BYTES_MAX + 1));
+        assert_eq!(told(&[&half, &half, "1"]), Some(2));
+        assert_eq!(told(&["1", &half, &half]), Some(2));
+        assert_eq!(told(&[&longest, "1"]), Some(1));
+        assert_eq!(told(&["1", &longest]), Some(1));
     }
 }

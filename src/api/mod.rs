@@ -39,7 +39,8 @@ pub enum Admission {
     Call(Call),
 }
 
-/// A call of the API that may be answered.
+/// A call of the API that may be answered. It has its place until it is dropped: not before its answer is written,
+/// which somebody may read slowly.
 pub struct Call {
     route: Route,
     query: Query,
@@ -120,48 +121,55 @@ impl Call {
         self.body_bytes
     }
 
+    /// Whether it changes nothing, so that its answer may be withheld.
+    pub fn only_looks(&self) -> bool {
+        !self.route.is_post()
+    }
+
     /// The answer, within some seconds.
-    pub async fn answer(self, body: &[u8], shard: &Shard, limits: &Limits) -> Response {
+    pub async fn answer(&self, body: &[u8], shard: &Shard, limits: &Limits) -> Response {
         let answered = self.execute(body, limits).await;
         closed_to_caches(shard, answered.unwrap_or_else(|refused| refused.response()))
     }
 
-    /// The answer to a call whose body cannot be read now, for what is held already.
-    pub fn turn_away(self, shard: &Shard) -> Response {
+    /// The answer to a call whose body cannot be read now, or whose answer cannot be kept, for what is held already.
+    pub fn turn_away(&self, shard: &Shard) -> Response {
         shard.metrics().api_limited_total.add(1);
-        let refused = Refused::busy("as many bytes of bodies are held as may be: try again");
+        let refused = Refused::busy("as many bytes of bodies and answers are held as may be: try again");
         closed_to_caches(shard, refused.response())
     }
 
     /// The answer to a call whose body did not come in time.
-    pub fn too_late(self, shard: &Shard) -> Response {
+    pub fn too_late(&self, shard: &Shard) -> Response {
         let message = "the request's body took too long";
         let refused = Refused::new(StatusCode::REQUEST_TIMEOUT, "body_deadline", message);
         closed_to_caches(shard, refused.response())
     }
 
-    async fn execute(self, body: &[u8], limits: &Limits) -> Result<Response, Refused> {
+    async fn execute(&self, body: &[u8], limits: &Limits) -> Result<Response, Refused> {
         let Call { route, query, place, .. } = self;
         match route {
-            Route::Publish => publish::publish(&place, body, limits).await,
-            Route::DisconnectUser(user) => changes::disconnect(&place, Who::User(user.into()), body).await,
-            Route::DisconnectConnection(connection) => {
-                changes::disconnect(&place, Who::Connection(connection), body).await
+            Route::Publish => publish::publish(place, body, limits).await,
+            Route::DisconnectUser(user) => {
+                changes::disconnect(place, Who::User(user.as_str().into()), body).await
             }
-            Route::Join(room) => changes::join(&place, &room, body, limits).await,
-            Route::Leave(room) => changes::leave(&place, &room, body, limits).await,
-            Route::Rooms => lists::rooms(&place, &query).await,
+            Route::DisconnectConnection(connection) => {
+                changes::disconnect(place, Who::Connection(connection.clone()), body).await
+            }
+            Route::Join(room) => changes::join(place, room, body, limits).await,
+            Route::Leave(room) => changes::leave(place, room, body, limits).await,
+            Route::Rooms => lists::rooms(place, query).await,
             Route::Room(room) => {
-                sent::check_room(&room, limits)?;
-                lists::room(&place, &room, &query).await
+                sent::check_room(room, limits)?;
+                lists::room(place, room, query).await
             }
             Route::History(room) => {
-                sent::check_room(&room, limits)?;
-                history::read(&place, &room, &query).await
+                sent::check_room(room, limits)?;
+                history::read(place, room, query).await
             }
             Route::Document => Ok(Response::json(StatusCode::OK, document::DOCUMENT)),
-            Route::Users => lists::users(&place, &query).await,
-            Route::Connections => lists::connections(&place, &query).await,
+            Route::Users => lists::users(place, query).await,
+            Route::Connections => lists::connections(place, query).await,
         }
     }
 }

@@ -138,7 +138,7 @@ pub(super) fn unreadable(error: &serde_json::Error) -> Failure {
 const NOT_OURS: &str = "the answer is none of this API's: is it the admin listener?";
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Bytes of one answer: a page of the largest history that a sane configuration keeps.
+/// Bytes of one answer: more than any page has, unless a configuration allows messages as long.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 #[cfg(test)]

@@ -112,8 +112,7 @@ pub(super) async fn serve(
             }
             Admission::Call(call) => {
                 // Boxed: few sockets are an operator's, and the others need not make room for it.
-                let response = Box::pin(exchange.call(*call, &mut head, &settings)).await?;
-                if !exchange.answer(&head, response).await {
+                if !Box::pin(exchange.call(*call, &mut head, &settings)).await {
                     return None;
                 }
             }
@@ -202,19 +201,27 @@ impl<'a> Exchange<'a> {
 
     /// Answers a request; true if the next one may come on this connection.
     async fn answer(&mut self, head: &Head, response: Response) -> bool {
+        let after = self.tell(head, response).await;
+        self.go_on(after).await
+    }
+
+    /// Writes the answer to a request: what is to become of the connection, none if it is gone.
+    async fn tell(&mut self, head: &Head, response: Response) -> Option<After> {
         // A body that nobody reads would be taken for the next head.
         let keep_alive = head.keep_alive && matches!(head.body, Body::None | Body::Length(0));
         let after = if keep_alive { After::KeepAlive } else { After::Close };
         let head_only = admission::is_head_only(head);
         let (request, peer, status) = (self.name(), self.socket.peer(), response.status.as_u16());
         debug!(%request, %peer, method = shown_method(&head.method), path = %Shown(&head.path), status, "answered");
-        if !self.write(response, after, head_only).await {
-            return false;
-        }
-        if !keep_alive {
+        self.write(response, after, head_only).await.then_some(after)
+    }
+
+    /// True if the next request may come on this connection.
+    async fn go_on(&mut self, after: Option<After>) -> bool {
+        if after == Some(After::Close) {
             self.hang_up().await;
         }
-        keep_alive
+        after == Some(After::KeepAlive)
     }
 
     /// The last answer on this connection.
@@ -235,6 +242,8 @@ impl<'a> Exchange<'a> {
         let response = self.named(response);
         let mut out = BytesMut::new();
         encode_response(&mut out, &response, after, head_only, HttpDate::from_unix_s(unix_s()));
+        // Who does not read would have it kept twice.
+        drop(response);
         self.write_bytes(out.freeze()).await
     }
 

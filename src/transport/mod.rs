@@ -41,7 +41,7 @@ pub struct Services {
     settings: RefCell<Rc<Settings>>,
     pages: Option<Pages>,
     requests: Requests,
-    /// Bytes of requests' bodies that are read or answered.
+    /// Bytes of bodies that are read or answered, and of answers that are written, of the operators' calls.
     body_bytes: Cell<usize>,
     /// When a handler's panic was said last.
     panic_said: Cell<Option<Instant>>,

@@ -1,7 +1,8 @@
-//! The bodies of requests that came by the operators' listener: read whole, or passed over.
+//! Calls that came by the operators' listener: their bodies, read whole or passed over, and what is held for them.
 //!
 //! Their length was told, and is bounded, before the first byte is read; the time they may take is counted from then on,
-//! and no byte extends it. What follows a body is the next request. Knows no call, and keeps no body that was answered.
+//! and no byte extends it. What follows a body is the next request. Answers nothing by itself, and keeps no body that was
+//! answered, nor an answer that was written.
 
 use std::cell::Cell;
 use std::net::Shutdown;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Version, header};
 
+use super::super::admission::is_head_only;
 use super::{Exchange, Settings};
 use crate::api;
 use crate::protocol::http::{Body, Head, Response, has_token};
@@ -24,11 +26,26 @@ enum Read {
 }
 
 impl Exchange<'_> {
-    /// Reads a call's body and answers it; none where nobody is there to be answered. A head whose body was not read
-    /// keeps it.
-    pub(super) async fn call(
+    /// Reads a call's body and answers it; true if the next request may come on this connection. Until the answer is
+    /// written, or the peer that does not take it is cut off, the call keeps its place and the answer is counted.
+    pub(super) async fn call(&mut self, call: api::Call, head: &mut Head, settings: &Settings) -> bool {
+        let Some(mut response) = self.answer_to(&call, head, settings).await else { return false };
+        let bytes = &self.services.body_bytes;
+        let len = |response: &Response| if is_head_only(head) { 0 } else { response.body.len() };
+        // What a call has done is told in any case: that is short.
+        if call.only_looks() && response.status.is_success() && !Held::fits(bytes, len(&response)) {
+            response = call.turn_away(self.socket.shard());
+        }
+        let held = Held::count(bytes, len(&response));
+        let after = self.tell(head, response).await;
+        drop((held, call));
+        self.go_on(after).await
+    }
+
+    /// The answer to a call; none where nobody is there to be answered. A head whose body was not read keeps it.
+    async fn answer_to(
         &mut self,
-        call: api::Call,
+        call: &api::Call,
         head: &mut Head,
         settings: &Settings,
     ) -> Option<Response> {
@@ -87,21 +104,27 @@ impl Exchange<'_> {
     }
 }
 
-/// A body's bytes, counted for as long as they are held.
+/// The bytes of a body or of an answer, counted for as long as they are held.
 struct Held<'a> {
     all: &'a Cell<usize>,
     bytes: usize,
 }
 
 impl Held<'_> {
-    /// None if too many are held already. One body passes always, however long.
+    /// None if too many are held already.
     fn take(all: &Cell<usize>, bytes: usize) -> Option<Held<'_>> {
+        Held::fits(all, bytes).then(|| Held::count(all, bytes))
+    }
+
+    /// Whether so many more may be held. One body or answer passes always, however long.
+    fn fits(all: &Cell<usize>, bytes: usize) -> bool {
         let held = all.get();
-        if held > 0 && bytes > BODIES_BYTES_MAX.saturating_sub(held) {
-            return None;
-        }
-        all.set(held + bytes);
-        Some(Held { all, bytes })
+        held == 0 || bytes <= HELD_BYTES_MAX.saturating_sub(held)
+    }
+
+    fn count(all: &Cell<usize>, bytes: usize) -> Held<'_> {
+        all.set(all.get() + bytes);
+        Held { all, bytes }
     }
 }
 
@@ -123,23 +146,25 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 const MIB_WITHIN: Duration = Duration::from_secs(1);
 /// A body that nobody wants is read up to so many bytes, for the sake of the connection.
 const PASSED_OVER_BYTES_MAX: u64 = 64 << 10;
-/// Bytes of bodies that a shard holds at a time.
-const BODIES_BYTES_MAX: usize = 64 << 20;
+/// Bytes of bodies and answers that a shard holds at a time.
+const HELD_BYTES_MAX: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_held_up_to_their_bound_and_one_always() {
+    fn bodies_and_answers_are_held_up_to_their_bound_and_one_always() {
         let all = Cell::new(0);
-        let alone = Held::take(&all, 2 * BODIES_BYTES_MAX).expect("there is no other");
+        let alone = Held::take(&all, 2 * HELD_BYTES_MAX).expect("there is no other");
         assert!(Held::take(&all, 1).is_none());
         drop(alone);
-        let half = Held::take(&all, BODIES_BYTES_MAX / 2).expect("half of it");
-        let rest = Held::take(&all, BODIES_BYTES_MAX / 2).expect("the other half");
+        let half = Held::take(&all, HELD_BYTES_MAX / 2).expect("half of it");
+        let rest = Held::take(&all, HELD_BYTES_MAX / 2).expect("the other half");
         assert!(Held::take(&all, 1).is_none() && Held::take(&all, 0).is_some());
-        drop((half, rest));
+        let told = Held::count(&all, 1);
+        assert_eq!(all.get(), HELD_BYTES_MAX + 1, "what has to be told is counted beyond it");
+        drop((half, rest, told));
         assert_eq!(all.get(), 0);
     }
 }
