@@ -42,7 +42,8 @@ fn only_who_has_a_key_is_answered_and_only_on_the_admin_listener() {
             if !admitted {
                 assert_eq!(refusal(&response).1["code"], "unauthorized");
                 assert_eq!(response.header("www-authenticate"), Some("Bearer"));
-                assert!(!response.closes(), "its body was passed over");
+                assert!(response.closes(), "its body is not read");
+                api = Api::of(&server);
             }
             // What there is is not told either.
             api.socket.send(head("GET /api/nothing", key).as_bytes());
@@ -57,6 +58,21 @@ fn only_who_has_a_key_is_answered_and_only_on_the_admin_listener() {
         assert!(!server.log().contains("another-one") && !server.log().contains("Bearer"));
         server.stop();
     }
+}
+
+#[test]
+fn who_has_no_key_is_answered_before_its_body_has_come() {
+    let server = Setup::new(1).start();
+    for body in ["Content-Length: 24\r\n", "Content-Length: 65536\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let mut socket = Socket::connect(server.admin);
+        socket.send(head("POST /api/publish", body).as_bytes());
+        let begun = Deadline::within(PATIENCE);
+        let response = socket.response().unwrap();
+        assert!(response.status == 401 && response.closes(), "{response:?}");
+        assert_eq!(socket.end(), End::Fin);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{body}: {:?}", begun.elapsed());
+    }
+    server.stop();
 }
 
 #[test]

@@ -62,7 +62,12 @@ fn a_key_of_the_api_is_rotated_by_its_file_and_a_reload_while_connections_stay()
         let body = format!(r#"{{"room":"r","payload":{payload}}}"#);
         let call = request("POST", "/api/publish", Some(&body)).replace(Api::KEY, key);
         api.socket.send(call.as_bytes());
-        api.answer().status
+        let answer = api.answer();
+        if answer.closes() {
+            // Refused: nobody read the body.
+            api = Api::of(&server);
+        }
+        answer.status
     };
     assert_eq!((publish(Api::KEY, 1), publish("the-next-one", 2)), (200, 401));
 

@@ -66,7 +66,7 @@ fn judge(
     shard: &Rc<Shard>,
     (config, keys): (&Config, &Keys),
 ) -> Result<Call, Refused> {
-    // First of all: whoever has no key learns nothing, and is waited for in nothing.
+    // First of all: whoever has no key learns nothing, and no body of theirs is read.
     if !keys.admit(&head.headers) {
         shard.metrics().api_unauthorized_total.add(1);
         return Err(Refused::unauthorized());

@@ -193,7 +193,8 @@ impl<'a> Exchange<'a> {
         if door == Door::Public && response.status == StatusCode::UNAUTHORIZED {
             self.socket.shard().metrics().unauthorized_total.add(1);
         }
-        if door == Door::Admin {
+        // Whoever has no key is not waited for either: the connection ends with the answer.
+        if door == Door::Admin && response.status != StatusCode::UNAUTHORIZED {
             self.pass_over_body(head).await;
         }
         self.answer(head, response).await
