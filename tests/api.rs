@@ -4,7 +4,9 @@
 
 mod harness;
 
-use harness::{Api, Events, Member, PATIENCE, Server, Setup, Socket, done, number_of, request, until};
+use harness::{
+    Api, Events, Member, PATIENCE, Server, Setup, Socket, Stalled, done, number_of, refusal, request, until,
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, io::Read};
 
@@ -246,6 +248,31 @@ fn a_user_or_a_connection_is_told_goodbye() {
         other.lives();
         server.stop();
     }
+}
+
+#[test]
+fn where_one_shard_stands_still_it_is_told_what_the_others_have_done() {
+    let server = Setup::new(2).start();
+    let mut members = members_on_each(&server, "ann", 2);
+    members.sort_by_key(|member| member.shard);
+    let here = members.iter().filter(|member| member.shard == 0).count();
+    // A caller whose own shard goes on: a request's name tells which it is.
+    let mut api = until("a caller sits on shard 0", PATIENCE, || {
+        let mut api = Api::of(&server);
+        let named = api.call("GET", "/api/rooms", None);
+        named.header("x-request-id").unwrap().contains("-0-").then_some(api)
+    });
+    let Some(stalled) = Stalled::thread(server.pid(), "shard-1") else { return server.stop() };
+    let (status, error) = refusal(&api.call("POST", "/api/users/ann/disconnect", None));
+    assert_eq!((status, &error["code"]), (503, &json!("busy")));
+    let message = error["message"].as_str().unwrap();
+    let told = format!("done for {here} of the user's connections; a worker did not answer in time");
+    assert!(message.starts_with(&told), "{message}");
+    members[..here].iter_mut().for_each(|member| assert_eq!(member.closed().code, Some(4003)));
+    drop(stalled);
+    members[here..].iter_mut().for_each(|member| assert_eq!(member.closed().code, Some(4003)));
+    assert_eq!(api.post("/api/users/ann/disconnect", ""), json!({ "disconnected": 0 }));
+    server.stop();
 }
 
 #[test]

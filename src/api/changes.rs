@@ -11,7 +11,7 @@ use super::sent::{self, Who};
 use crate::config::Limits;
 use crate::hub::ConnectionId;
 use crate::protocol::http::Response;
-use crate::shard::{Answer, Call, Question, Whom};
+use crate::shard::{Answer, Call, NoAnswer, Question, Whom};
 
 /// How many connections it made a difference to.
 #[derive(Serialize)]
@@ -58,20 +58,37 @@ pub(super) async fn leave(
 
 /// Asks whoever has those that are meant, and adds up for how many it made a difference.
 async fn change(call: &Call, who: Who, question: impl Fn(Whom) -> Question) -> Result<usize, Refused> {
-    let answers = match who {
-        Who::User(user) => call.ask_all(|| question(Whom::User(user.clone()))).await?,
+    match who {
+        Who::User(user) => change_all(call, || question(Whom::User(user.clone()))).await,
         Who::Connection(name) => {
             let id = ConnectionId::parse(&name).filter(|id| call.shards().any(|shard| shard == id.shard));
             let ConnectionId { shard, key } = id.ok_or_else(Refused::no_connection)?;
             match call.ask(shard, question(Whom::Connection(key))).await? {
-                Answer::Changed { known: false, .. } => return Err(Refused::no_connection()),
-                answer => vec![answer],
+                Answer::Changed { known: false, .. } => Err(Refused::no_connection()),
+                answer => Ok(count_of(&answer)),
             }
         }
-    };
-    let count = |answer| match answer {
-        Answer::Changed { count, .. } => count,
+    }
+}
+
+/// Asks every shard. What one has done is not taken back where another does not answer: that is said, and whoever asks
+/// again has the rest done.
+async fn change_all(call: &Call, question: impl Fn() -> Question) -> Result<usize, Refused> {
+    let (mut count, mut missing) = (0, None);
+    for answer in call.ask_each(call.shards().map(|shard| (shard, question()))).await {
+        match answer {
+            Ok(answer) => count += count_of(&answer),
+            // One that is late may do it yet: that is more to know than that one is busy.
+            Err(no_answer) if missing != Some(NoAnswer::Late) => missing = Some(no_answer),
+            Err(_) => (),
+        }
+    }
+    missing.map_or(Ok(count), |no_answer| Err(Refused::partly_done(count, no_answer)))
+}
+
+fn count_of(answer: &Answer) -> usize {
+    match answer {
+        Answer::Changed { count, .. } => *count,
         other => unreachable!("{other:?} is no change"),
-    };
-    Ok(answers.into_iter().map(count).sum())
+    }
 }

@@ -59,8 +59,13 @@ impl Refused {
         refused
     }
 
-    pub(super) fn busy(message: &'static str) -> Refused {
+    pub(super) fn busy(message: impl Into<Cow<'static, str>>) -> Refused {
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+    }
+
+    /// Some workers have done it, for so many of a user's connections, and one has not.
+    pub(super) fn partly_done(count: usize, no_answer: NoAnswer) -> Refused {
+        Refused::busy(format!("done for {count} of the user's connections; {}", why(no_answer)))
     }
 
     pub(super) fn unauthorized() -> Refused {
@@ -101,9 +106,13 @@ impl Refused {
 
 impl From<NoAnswer> for Refused {
     fn from(no_answer: NoAnswer) -> Refused {
-        Refused::busy(match no_answer {
-            NoAnswer::Busy => "a worker has as much to answer as it may: try again",
-            NoAnswer::Late => "a worker did not answer in time: what was asked for may yet happen",
-        })
+        Refused::busy(why(no_answer))
+    }
+}
+
+fn why(no_answer: NoAnswer) -> &'static str {
+    match no_answer {
+        NoAnswer::Busy => "a worker has as much to answer as it may: try again",
+        NoAnswer::Late => "a worker did not answer in time: what was asked for may yet happen",
     }
 }
