@@ -240,6 +240,7 @@ fn what_is_refused_says_why_and_leaves_the_connection_for_another_try() {
     let mut socket = Socket::connect(server.public);
     let refused = ask(&mut socket, "GET", "/events?room=open:a", &format!("{bearer}Content-Length: 1\r\n"));
     assert!(refused.status == 400 && refused.closes(), "nobody reads the body");
+    assert!(String::from_utf8_lossy(&refused.body).contains("\"code\":\"bad_request\""));
     server.stop();
 }
 
