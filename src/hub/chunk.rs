@@ -41,14 +41,15 @@ impl<'a> Reader<'a> {
 #[derive(Default)]
 pub(super) struct Open {
     publications: u32,
-    encoded: [OpenEncoding; Format::COUNT],
+    /// In the formats that are in use, mostly one. Idle rooms are many, so that every byte counts here.
+    encoded: SmallVec<[OpenEncoding; 1]>,
     skips: Vec<Skip>,
     /// For streams whose ids are their own.
     places: Vec<Place>,
 }
 
-#[derive(Default)]
 struct OpenEncoding {
+    format: Format,
     bytes: BytesMut,
     ends: Vec<u32>,
 }
@@ -108,7 +109,7 @@ impl Open {
         let mut size = 0;
         for format in Format::ALL {
             if formats[format as usize] {
-                let encoded = &mut self.encoded[format as usize];
+                let encoded = self.encoding_of(format);
                 let before = encoded.bytes.len();
                 encode(format, &mut encoded.bytes);
                 encoded.ends.push(encoded.bytes.len() as u32);
@@ -119,6 +120,15 @@ impl Open {
             self.places.push(place);
         }
         size
+    }
+
+    fn encoding_of(&mut self, format: Format) -> &mut OpenEncoding {
+        let known = self.encoded.iter().position(|encoding| encoding.format == format);
+        let at = known.unwrap_or_else(|| {
+            self.encoded.push(OpenEncoding { format, bytes: BytesMut::new(), ends: Vec::new() });
+            self.encoded.len() - 1
+        });
+        &mut self.encoded[at]
     }
 
     /// These connections pass over what was appended last.
@@ -143,13 +153,9 @@ impl Open {
             places: std::mem::take(&mut self.places).into(),
             size: 0,
         };
-        for format in Format::ALL {
-            let open = &mut self.encoded[format as usize];
-            if !open.ends.is_empty() {
-                chunk.size += open.bytes.len();
-                let OpenEncoding { bytes, ends } = std::mem::take(open);
-                chunk.encoded.push(Encoding { format, bytes: bytes.freeze(), ends: ends.into() });
-            }
+        while let Some(OpenEncoding { format, bytes, ends }) = self.encoded.pop() {
+            chunk.size += bytes.len();
+            chunk.encoded.push(Encoding { format, bytes: bytes.freeze(), ends: ends.into() });
         }
         chunk
     }
