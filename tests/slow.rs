@@ -5,13 +5,17 @@
 mod harness;
 
 use harness::{Crowd, Deadline, Member, PATIENCE, Server, Setup, Sight, client_frame, gauge};
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 #[test]
 fn a_member_that_stops_reading_is_closed_at_the_lag_and_costs_no_other_a_delivery() {
-    for setup in Setup::each() {
-        lags_alone(&setup);
-    }
+    // Side by side: ten seconds of each are given to who does not read.
+    let setups = Setup::each();
+    thread::scope(|scope| {
+        setups.iter().for_each(|setup| {
+            scope.spawn(|| lags_alone(setup));
+        });
+    });
 }
 
 #[test]
