@@ -28,7 +28,8 @@
 //! | server, cli | everything | parse bytes |
 //!
 //! Where to look: a message that a late member misses is a matter of `hub::room` (where its cursor
-//! was put) or `hub::home` (what its shard was pushed). A frame refused wrongly is in
+//! was put) or `hub::home` (what its shard was pushed); one that somebody misses who comes back, of
+//! `hub::recovery` (what it is sent) or `hub::history` (what is still there). A frame refused wrongly is in
 //! `protocol::websocket`, a connection that will not close in `shard::socket`.
 
 pub mod hub;

@@ -33,7 +33,7 @@ pub use publish::Publish;
 pub use rooms::Rooms;
 pub use token::{Mint, Token};
 
-/// An io_uring edge proxy that holds WebSocket connections and rooms for application backends.
+/// An io_uring edge proxy that holds WebSocket and Server-Sent Events connections and rooms for application backends.
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
