@@ -57,11 +57,13 @@ struct Dripper {
 
 impl Dripper {
     fn connect(server: &Server, n: usize) -> Self {
+        // Before it is accepted, which is when its time begins.
+        let since = Deadline::within(PATIENCE);
         let mut socket = Socket::connect(server.public);
         // A third says nothing at first, a third is in its request line, a third in a field.
         let first = ["", "GET /ec", "GET /echo HTTP/1.1\r\nHost: a\r\nX: "][n % 3];
         socket.send(first.as_bytes());
-        Self { socket, since: Deadline::within(PATIENCE), cut: None, sent: n }
+        Self { socket, since, cut: None, sent: n }
     }
 
     /// A 408, or nothing but the end if no head was begun; a reset if the last byte came too late.
