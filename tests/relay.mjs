@@ -30,7 +30,7 @@ export class Relay {
 
   /** Cuts all connections, both sides, with RST. */
   cut() {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    for (const pair of this.#pairs) pair.forEach(reset);
   }
 
   close() {
@@ -40,14 +40,14 @@ export class Relay {
 
   #join(client) {
     this.accepted += 1;
-    if (this.isDown) return client.resetAndDestroy();
+    if (this.isDown) return reset(client);
     const server = connect(this.#target.port, "127.0.0.1");
     const pair = [client, server];
     this.#pairs.add(pair);
     for (const [from, to] of [[client, server], [server, client]]) {
       from.on("data", (bytes) => {
         if (from === client && this.blocksWebSocket && /^upgrade: *websocket/im.test(bytes.toString("latin1"))) {
-          for (const socket of pair) socket.resetAndDestroy();
+          pair.forEach(reset);
           return;
         }
         to.write(bytes);
@@ -60,4 +60,13 @@ export class Relay {
       });
     }
   }
+}
+
+/**
+ * Cuts a socket off with RST. One whose end is under way is only closed: Node cannot reset it, forgets it open, and its
+ * process then never ends.
+ */
+function reset(socket) {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }
