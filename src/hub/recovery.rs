@@ -193,7 +193,7 @@ impl Hub {
         }
         let bytes: usize = slices.iter().map(bytes::Bytes::len).sum();
         // What is little of much must not keep all of it.
-        if bytes < replay.size() / PINNED_SHARE {
+        if bytes > 0 && bytes < replay.size() / PINNED_SHARE {
             slices = vec![slices.concat().into()];
         }
         match begin.filter(|_| bytes <= most) {
