@@ -19,14 +19,15 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent))
+from program import Server, SetupFailed  # noqa: E402
+
 REQUIREMENTS = HERE / "requirements.txt"
 REQUIREMENTS_VIRTUALENV = HERE / "requirements-virtualenv.txt"
 
@@ -36,8 +37,6 @@ CASES_ALL = ["*"]
 CASES_EXCLUDED = ["12.*", "13.*"]
 
 GOOD = ("OK", "INFORMATIONAL")
-READY_WITHIN_S = 15
-EXIT_WITHIN_S = 15
 INSTALL_WITHIN_S = 600
 RUN_WITHIN_S = 3600
 
@@ -67,10 +66,6 @@ echo = "/echo"
 """
 
 
-class SetupFailed(Exception):
-    """What the run needs could not be had."""
-
-
 def main():
     options = parse_arguments()
     python = find_python27()
@@ -82,7 +77,8 @@ def main():
         suite = install_suite(python, options.cache)
         if options.url:
             return judge(run_suite(suite, options.url, options.cases), options)
-        with Server(options.vestibule) as url:
+        with Server(options.vestibule, CONFIGURATION) as server:
+            url = f"ws://127.0.0.1:{server.port}/echo"
             return judge(run_suite(suite, url, options.cases), options)
     except SetupFailed as failure:
         print(failure)
@@ -192,66 +188,6 @@ def run_quietly(command, environment):
 
 
 # --- the server under test ------------------------------------------------------
-
-class Server:
-    """The real binary with an echo path, on free ports, ended by its own process id."""
-
-    def __init__(self, program):
-        self.program = program
-
-    def __enter__(self):
-        port, admin_port = free_ports(2)
-        self.folder = tempfile.mkdtemp(prefix="vestibule-autobahn-")
-        file = pathlib.Path(self.folder, "vestibule.toml")
-        file.write_text(CONFIGURATION.format(port=port, admin_port=admin_port), encoding="utf-8")
-        self.log = open(pathlib.Path(self.folder, "log"), "w+", encoding="utf-8")
-        try:
-            self.process = subprocess.Popen([self.program, "serve", "--config", file], stdin=subprocess.DEVNULL,
-                                            stdout=self.log, stderr=subprocess.STDOUT)
-        except OSError as failure:
-            self.discard()
-            raise SetupFailed(f"{self.program}: {failure}") from failure
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not answers(port):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise SetupFailed(f"{self.program} does not listen:\n{self.printed}")
-            time.sleep(0.05)
-        return f"ws://127.0.0.1:{port}/echo"
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(EXIT_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.seek(0)
-        self.printed = self.log.read()
-        self.discard()
-
-    def discard(self):
-        self.log.close()
-        shutil.rmtree(self.folder)
-
-
-def free_ports(count):
-    """Ports that were free a moment ago; all are held until the last is known."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    return ports
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
-
 
 # --- the run ---------------------------------------------------------------------
 

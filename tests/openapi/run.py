@@ -24,22 +24,21 @@ import os
 import pathlib
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(HERE.parent))
+from program import READY_WITHIN_S, Server, SetupFailed  # noqa: E402
+
 REQUIREMENTS = HERE / "requirements.txt"
 DOCUMENT = HERE.parent.parent / "src" / "api" / "openapi.json"
 
 KEY = "a-key-for-the-tests-alone"
 SECRET = "a key for the tests alone, of more than 32 bytes"
-READY_WITHIN_S = 15
-EXIT_WITHIN_S = 15
 INSTALL_WITHIN_S = 600
 # Beyond the time it is given: what it has begun it ends, and it shrinks what failed.
 RUN_MARGIN_S = 120
@@ -83,15 +82,11 @@ join = "authenticated"
 """
 
 
-class SetupFailed(Exception):
-    """What the run needs could not be had."""
-
-
 def main():
     options = parse_arguments()
     try:
         tools = install(options.cache)
-        with Server(options.vestibule) as server:
+        with Node(options.vestibule) as server:
             clients = Clients(tools, server)
             try:
                 verdict = judge(tools, server, clients.first_connection(), options)
@@ -153,50 +148,12 @@ def must_run(command):
 
 # --- the node and its clients ----------------------------------------------------
 
-class Server:
-    """The real binary on free ports, ended by its own process id."""
+class Node(Server):
+    """The program with a key of the API, and everything in its log."""
 
     def __init__(self, program):
-        self.program = program
-
-    def __enter__(self):
-        self.port, self.admin_port = free_ports(2)
-        self.folder = tempfile.mkdtemp(prefix="vestibule-openapi-")
-        file = pathlib.Path(self.folder, "vestibule.toml")
-        file.write_text(CONFIGURATION.format(port=self.port, admin_port=self.admin_port, key=KEY, secret=SECRET),
-                        encoding="utf-8")
-        self.log = open(pathlib.Path(self.folder, "log"), "w+", encoding="utf-8")
-        try:
-            self.process = subprocess.Popen([self.program, "serve", "--config", file], stdin=subprocess.DEVNULL,
-                                            stdout=self.log, stderr=subprocess.STDOUT,
-                                            env={**os.environ, "RUST_LOG": "info,vestibule=trace"})
-        except OSError as failure:
-            self.discard()
-            raise SetupFailed(f"{self.program}: {failure}") from failure
-        deadline = time.monotonic() + READY_WITHIN_S
-        while not (answers(self.port) and answers(self.admin_port)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise SetupFailed(f"{self.program} does not listen:\n{self.printed}")
-            time.sleep(0.05)
-        return self
-
-    def __exit__(self, *_):
-        self.died = self.process.poll() is not None
-        if not self.died:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(EXIT_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.seek(0)
-        self.printed = self.log.read()
-        self.discard()
-
-    def discard(self):
-        self.log.close()
-        shutil.rmtree(self.folder)
+        configuration = CONFIGURATION.replace("{key}", KEY).replace("{secret}", SECRET)
+        super().__init__(program, configuration, {"RUST_LOG": "info,vestibule=trace"})
 
     def ask(self, path):
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin_port}{path}",
@@ -282,23 +239,6 @@ def token(user):
     claims = {"sub": user, "exp": int(time.time()) + 3600}
     signed = encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + encode(json.dumps(claims).encode())
     return (signed + b"." + encode(hmac.digest(SECRET.encode(), signed, "sha256"))).decode()
-
-
-def free_ports(count):
-    """Ports that were free a moment ago; all are held until the last is known."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    return ports
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        return True
-    except OSError:
-        return False
 
 
 # --- the run ---------------------------------------------------------------------
