@@ -8,7 +8,8 @@
 //!   └── server       workers, drain, reload, systemd             the roof
 //!        ├── transport   websocket · sse over HTTP/1.1           rooms with a
 //!        │    ├── api      publish · lists · health · metrics    view of the
-//!        │    └── auth     jwt · origin · room rules  (pure)     street
+//!        │    ├── backend  proxy · hooks · pool                  street
+//!        │    └── auth     jwt · origin · room rules  (pure)
 //!        └── shard       one core: hub + port + sockets          the engine room
 //!             ├── hub        rooms, logs, cursors   (pure)
 //!             ├── mesh       core to core           (the only lock-free code)
@@ -22,9 +23,10 @@
 //! | protocol, config, metrics, quota, mesh, net | nothing else in the crate | know each other |
 //! | hub | protocol | touch a socket, a clock, a thread |
 //! | auth | protocol, config | do I/O |
+//! | backend | protocol, config, metrics, quota, hub, net | know the shard |
 //! | shard | protocol, config, metrics, quota, mesh, hub, net | know a transport or HTTP |
 //! | api | protocol, config, metrics, quota, hub, net, shard | hold a socket |
-//! | transport | protocol, config, metrics, quota, mesh, hub, net, auth, shard, api | keep room state |
+//! | transport | protocol, config, metrics, quota, mesh, hub, net, auth, backend, shard, api | keep room state |
 //! | server, cli | everything | parse bytes |
 //!
 //! Where to look: a message that a late member misses is a matter of `hub::room` (where its cursor
@@ -44,6 +46,8 @@ mod corpus;
 pub mod api;
 #[cfg(any(feature = "server", feature = "fuzz"))]
 pub mod auth;
+#[cfg(feature = "server")]
+pub mod backend;
 #[cfg(feature = "server")]
 pub mod cli;
 #[cfg(any(feature = "server", feature = "fuzz"))]

@@ -29,7 +29,7 @@ pub(super) fn render(shard: &Shard, config: &Config) -> String {
             text.sample(&[], value);
         }
     }
-    metrics::render(&mut text, node.metrics.iter());
+    metrics::render(&mut text, node.metrics.iter().map(|metrics| &**metrics));
     text.into_string()
 }
 

@@ -32,7 +32,8 @@ fn grants(access: Access, rule: &RoomRule, identity: &Identity, room: &str) -> b
     let user = Some(&*identity.user);
     match access {
         Access::Anyone => true,
-        Access::Nobody => false,
+        // Whom the application is asked about is not judged here.
+        Access::Nobody | Access::Hook => false,
         // Whom nobody vouched for is refused by the rest, whatever the name.
         Access::Authenticated => identity.authenticated,
         Access::Token => {

@@ -6,6 +6,7 @@
 //! caller hands that in), and it never prints a secret.
 
 mod address;
+mod authority;
 mod check;
 mod complaint;
 #[cfg(any(test, feature = "fuzz"))]
@@ -29,12 +30,13 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use address::Address;
+pub use authority::Authority;
 pub use complaint::Complaints;
 pub use manual::default_file;
 pub use network::Network;
 pub use pattern::{BadPattern, Pattern};
 pub use public_key::PublicKey;
-pub use value::{Access, Algorithm, Driver, LogFormat, Mode, Refuse, Secret};
+pub use value::{Access, Algorithm, Driver, HookEvent, LogFormat, Mode, Refuse, Secret};
 #[cfg(feature = "server")]
 pub(crate) use value::{parse_duration, show_duration};
 
@@ -62,6 +64,12 @@ pub struct Config {
     pub websocket: WebSocket,
     /// The endpoint of Server-Sent Events.
     pub sse: Sse,
+    /// Applications that requests are handed on to.
+    pub backends: Vec<Backend>,
+    /// Which request goes to which of them.
+    pub routes: Vec<Route>,
+    /// What the application is told of connections, and asked; none without `hooks.url`.
+    pub hooks: Option<Hooks>,
 }
 
 /// One public address.
@@ -205,6 +213,72 @@ pub struct Sse {
     pub path: Option<String>,
     /// How long a stream may be silent until a comment is sent.
     pub heartbeat: Duration,
+}
+
+/// An application behind us: one or more servers that answer alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// What routes call it.
+    pub name: String,
+    /// Where it answers; at least one.
+    pub servers: Vec<Authority>,
+    /// How long a connection to a server may take.
+    pub connect_timeout: Duration,
+    /// How long a server may take, once it has the request, until the head of its answer is there.
+    pub answer_timeout: Duration,
+    /// How long a body may stand still, in either direction.
+    pub idle_timeout: Duration,
+    /// How long a tunnel (a WebSocket of the application's own) may be silent.
+    pub tunnel_timeout: Duration,
+    /// How long an idle connection is kept for the next request.
+    pub keep_alive: Duration,
+    /// How a server is looked at without a request, if it is.
+    pub health: Health,
+}
+
+/// How a backend's servers are looked at; without a path they are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// A path that answers 2xx or 3xx where the server is well.
+    pub path: Option<String>,
+    /// How often it is asked for.
+    pub interval: Duration,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+/// Requests that go to a backend: the route with their host, and of those the one with the longest path, wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The host in lower case, without port; none: any.
+    pub host: Option<String>,
+    /// The path: itself, and everything below it.
+    pub path: String,
+    /// The backend's name.
+    pub backend: String,
+}
+
+/// Calls of the application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hooks {
+    /// The server of the URL.
+    pub authority: Authority,
+    /// Its path and query.
+    pub target: String,
+    /// The key that calls are signed with, decoded.
+    pub secret: Secret,
+    /// What the application is told or asked of.
+    pub events: Vec<HookEvent>,
+    /// How long a call that somebody waits for may take.
+    pub timeout: Duration,
+    /// Fields of the client's request that are handed on, names in lower case.
+    pub headers: Vec<String>,
+    /// Calls under way at a time, of the process.
+    pub concurrency: usize,
+    /// Bytes of a connection's state.
+    pub state: usize,
+    /// How long a notification is tried.
+    pub retry_for: Duration,
 }
 
 /// Reads `path`, if any, over the defaults and `env` over both; other variables than `VESTIBULE_SECTION__KEY`

@@ -94,6 +94,8 @@ words! {
     Mode {
         /// By a signed token.
         Jwt = "jwt",
+        /// By what the application answers to the connect hook.
+        Hook = "hook",
         /// Not at all: everybody is "anonymous", without a name of their own.
         None = "none",
     }
@@ -124,6 +126,22 @@ words! {
 }
 
 words! {
+    /// What the application is told of, or asked.
+    HookEvent {
+        /// Somebody wants to connect; asked.
+        Connect = "connect",
+        /// Somebody wants to join a room whose rule says "hook"; asked.
+        Join = "join",
+        /// A client sent an event; asked.
+        Message = "message",
+        /// A client left a room; told.
+        Leave = "leave",
+        /// A connection is gone; told.
+        Disconnect = "disconnect",
+    }
+}
+
+words! {
     /// Who may do a thing in a room.
     Access {
         /// Everybody.
@@ -134,6 +152,8 @@ words! {
         Token = "token",
         /// The one whose name stands in the place of `{user}`.
         Owner = "owner",
+        /// Those whom the application lets in.
+        Hook = "hook",
         /// Nobody.
         Nobody = "nobody",
     }

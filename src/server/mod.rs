@@ -197,7 +197,7 @@ fn refuse_exposed(address: &Address, sockets: &[TcpListener]) -> Result<(), Fail
 
 fn new_node(workers: usize, connections: usize) -> io::Result<Arc<Node>> {
     let bells = (0..workers).map(|_| EventBell::new().map(Arc::new)).collect::<io::Result<Vec<_>>>()?;
-    let metrics = (0..workers).map(|_| Metrics::default()).collect();
+    let metrics = (0..workers).map(|_| Arc::new(Metrics::default())).collect();
     Ok(Arc::new(Node {
         quota: Quota::new(workers, connections, worker::random()),
         metrics,

@@ -52,7 +52,7 @@ pub struct Node {
     /// Who holds how much.
     pub quota: Quota,
     /// One set of metrics a shard.
-    pub metrics: Vec<Metrics>,
+    pub metrics: Vec<Arc<Metrics>>,
     /// When the node began: its times count from here.
     pub started: Instant,
     /// The same in Unix seconds.

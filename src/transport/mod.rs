@@ -102,7 +102,7 @@ impl Settings {
     /// [`NoVerifier`] where no token could be judged.
     pub fn new(config: Arc<Config>) -> Result<Settings, NoVerifier> {
         let verifier = match config.auth.mode {
-            Mode::None => None,
+            Mode::None | Mode::Hook => None,
             Mode::Jwt => Some(Arc::new(Verifier::new(&config.auth)?)),
         };
         let keys = api::Keys::new(&config.admin.keys);

@@ -145,6 +145,9 @@ impl Draft {
             heartbeat: Heartbeat { interval: Duration::ZERO, timeout: Duration::ZERO },
             websocket: WebSocket { path: String::new(), echo: None },
             sse: Sse { path: None, heartbeat: Duration::ZERO },
+            backends: Vec::new(),
+            routes: Vec::new(),
+            hooks: None,
         };
         let file = String::new;
         Self {

@@ -55,6 +55,9 @@ fn the_defaults_are_those_of_the_design() {
         heartbeat: Heartbeat { interval: Duration::from_secs(25), timeout: Duration::from_secs(20) },
         websocket: WebSocket { path: "/ws".to_owned(), echo: None },
         sse: Sse { path: Some("/events".to_owned()), heartbeat: Duration::from_secs(30) },
+        backends: vec![],
+        routes: vec![],
+        hooks: None,
     };
     assert_eq!(Config::default(), expected);
     assert_eq!(Limits::default(), expected.limits);
