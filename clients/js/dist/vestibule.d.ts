@@ -82,13 +82,15 @@ export interface JoinOptions {
     /** A position that was kept: what was published since comes first. `earliest`: all that is held. */
     since?: string;
 }
-export interface PublishOptions<Event extends string = string> {
-    /** The name of what happened; without one it is a `message`. */
-    event?: Event;
+export interface SendOptions {
     /** How long it may wait for its answer once it is sent. Default `requestTimeoutMs`. */
     timeoutMs?: number;
     /** False: it is rejected with `offline` rather than to wait for a connection. Default true. */
     queue?: boolean;
+}
+export interface PublishOptions<Event extends string = string> extends SendOptions {
+    /** The name of what happened; without one it is a `message`. */
+    event?: Event;
 }
 export interface Published {
     /** The place behind it, in a room with history. */
@@ -160,6 +162,8 @@ export interface Client<Events extends EventMap = AnyEvents> {
     join<RoomsEvents extends EventMap = Events>(room: string, options?: JoinOptions): Promise<Room<RoomsEvents>>;
     /** As a room's `publish`, which needs no membership. */
     publish(room: string, payload: unknown, options?: PublishOptions): Promise<Published>;
+    /** Tells the application's backend, by its hook; resolves to what that replies, if it replies anything. */
+    send(event: string, payload?: unknown, options?: SendOptions): Promise<unknown>;
     /** Milliseconds to the server and back. */
     ping(): Promise<number>;
     /** Ends a wait: tries to connect now. */
@@ -176,6 +180,7 @@ export interface Client<Events extends EventMap = AnyEvents> {
  * - `receive_only`: connected by a stream, over which nothing can be sent.
  * - `closed`: the client was closed, or the room left.
  * - `unauthorized`, `forbidden`, `token_expired`, `policy`: the server does not want this client.
+ * - `hook_refused`, `hook_timeout`, `no_hook`: the application said no, or nothing, or cannot be told.
  * - `retry_limit`: no connection after `retryLimit` attempts.
  */
 export declare class VestibuleError extends Error {

@@ -115,7 +115,7 @@ var Requests = class {
 	queue(request) {
 		const { queueLimit } = this.#pace;
 		if (this.#queued.length >= queueLimit) {
-			return request.done(new VestibuleError("queue_full", `${queueLimit} broadcasts wait for a connection already`));
+			return request.done(new VestibuleError("queue_full", `${queueLimit} messages wait for a connection already`));
 		}
 		this.#queued.push(request);
 	}
@@ -809,16 +809,26 @@ var Connection = class {
 	}
 	async publish(room, payload, options = {}) {
 		this.#refuseIfClosed();
-		const { event, timeoutMs = this.#options.requestTimeoutMs, queue = true } = options;
-		const body = JSON.stringify({ type: "broadcast", room, event, payload: payload ?? null });
+		const body = JSON.stringify({ type: "broadcast", room, event: options.event, payload: payload ?? null });
+		const acknowledged = (position2) => this.#entries.get(room)?.room.cursor.acknowledge(position2);
+		const { position } = await this.#say(body, options, (answer) => acknowledged(answer.position));
+		return position === void 0 ? {} : { position };
+	}
+	async send(event, payload, options = {}) {
+		this.#refuseIfClosed();
+		const body = JSON.stringify({ type: "event", event, payload: payload ?? null });
+		return (await this.#say(body, options)).reply;
+	}
+	#say(body, options, heard) {
+		const { timeoutMs = this.#options.requestTimeoutMs, queue = true } = options;
 		const socket = this.#sendable();
 		if (!socket && !queue)
 			throw new VestibuleError("offline", "not connected");
-		const { position } = await new Promise((resolve, reject) => {
+		return new Promise((resolve, reject) => {
 			const done = (answer) => {
 				if (answer instanceof VestibuleError)
 					return reject(answer);
-				this.#entries.get(room)?.room.cursor.acknowledge(answer.position);
+				heard?.(answer);
 				resolve(answer);
 			};
 			const request = { body, timeoutMs, done };
@@ -827,7 +837,6 @@ var Connection = class {
 			else
 				this.#requests.queue(request);
 		});
-		return position === void 0 ? {} : { position };
 	}
 	async leave(room) {
 		const entry = this.#entries.get(room.name);
@@ -1061,10 +1070,20 @@ var Connection = class {
 				return;
 			if (!(answer instanceof VestibuleError))
 				this.#joined(entry, since, answer);
+			else if (answer.code === "hook_timeout" && room.wasJoined)
+				this.#joinLater(entry);
 			else if (answer.code !== "lost")
 				this.#remove(name, answer);
 		};
 		return entry.asking = { body: JSON.stringify({ type: "join", room: name, since }), timeoutMs: Infinity, done };
+	}
+	#joinLater(entry) {
+		const link = this.#link;
+		this.#world.setTimeout(() => {
+			const isWanted = this.#entries.get(entry.room.name) === entry && this.#link === link;
+			if (isWanted && link instanceof SocketLink)
+				this.#requests.send(this.#joining(entry), link);
+		}, this.#options.retryMinMs * (1 + this.#world.random()));
 	}
 	#joined({ room, settle }, since, { position, recovered }) {
 		room.opened(since, position, recovered);

@@ -11,7 +11,7 @@ import { RoomState, type Door } from "./room.js";
 import { NO_CLOSE, SocketLink, type Loss, type Message, type Welcome } from "./socket.js";
 import { StreamLink } from "./streams.js";
 import { lastsMs } from "./token.js";
-import { VestibuleError, type JoinOptions, type Options, type Published, type PublishOptions, type State } from "./vestibule.js";
+import { VestibuleError, type JoinOptions, type Options, type Published, type PublishOptions, type SendOptions, type State } from "./vestibule.js";
 import { Timers, type World } from "./world.js";
 
 const DEFAULTS = {
@@ -103,21 +103,33 @@ export class Connection implements Door {
 
   async publish(room: string, payload: unknown, options: PublishOptions = {}): Promise<Published> {
     this.#refuseIfClosed();
-    const { event, timeoutMs = this.#options.requestTimeoutMs, queue = true } = options;
-    const body = JSON.stringify({ type: "broadcast", room, event, payload: payload ?? null });
+    const body = JSON.stringify({ type: "broadcast", room, event: options.event, payload: payload ?? null });
+    const acknowledged = (position?: string) => this.#entries.get(room)?.room.cursor.acknowledge(position);
+    const { position } = await this.#say(body, options, (answer) => acknowledged(answer.position));
+    return position === undefined ? {} : { position };
+  }
+
+  async send(event: string, payload?: unknown, options: SendOptions = {}): Promise<unknown> {
+    this.#refuseIfClosed();
+    const body = JSON.stringify({ type: "event", event, payload: payload ?? null });
+    return (await this.#say(body, options)).reply;
+  }
+
+  /** Sends a request as soon as it can be sent; `heard` is called in the same breath as the answer is read. */
+  #say(body: string, options: SendOptions, heard?: (answer: Answer) => void): Promise<Answer> {
+    const { timeoutMs = this.#options.requestTimeoutMs, queue = true } = options;
     const socket = this.#sendable();
     if (!socket && !queue) throw new VestibuleError("offline", "not connected");
-    const { position } = await new Promise<Answer>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       const done = (answer: Answer | VestibuleError) => {
         if (answer instanceof VestibuleError) return reject(answer);
-        this.#entries.get(room)?.room.cursor.acknowledge(answer.position);
+        heard?.(answer);
         resolve(answer);
       };
       const request = { body, timeoutMs, done };
       if (socket && !(queue && this.#requests.isBehind)) this.#requests.send(request, socket);
       else this.#requests.queue(request);
     });
-    return position === undefined ? {} : { position };
   }
 
   async leave(room: RoomState): Promise<void> {
@@ -367,10 +379,21 @@ export class Connection implements Door {
     const done = (answer: Answer | VestibuleError) => {
       if (this.#entries.get(name) !== entry) return;
       if (!(answer instanceof VestibuleError)) this.#joined(entry, since, answer);
+      // The application that is asked may be away for as long as it takes to restart it.
+      else if (answer.code === "hook_timeout" && room.wasJoined) this.#joinLater(entry);
       else if (answer.code !== "lost") this.#remove(name, answer);
     };
     // It waits for as long as the connection lasts: pings see whether that is alive.
     return (entry.asking = { body: JSON.stringify({ type: "join", room: name, since }), timeoutMs: Infinity, done });
+  }
+
+  /** Asks once more, if the connection is still the same then; a new one asks by itself. */
+  #joinLater(entry: Entry): void {
+    const link = this.#link;
+    this.#world.setTimeout(() => {
+      const isWanted = this.#entries.get(entry.room.name) === entry && this.#link === link;
+      if (isWanted && link instanceof SocketLink) this.#requests.send(this.#joining(entry), link);
+    }, this.#options.retryMinMs * (1 + this.#world.random()));
   }
 
   #joined({ room, settle }: Entry, since: string | undefined, { position, recovered }: Answer): void {

@@ -7,6 +7,7 @@ import { Timers, type World } from "./world.js";
 export interface Answer {
   position?: string | undefined;
   recovered?: boolean | undefined;
+  reply?: unknown;
 }
 
 export interface Request {
@@ -62,7 +63,7 @@ export class Requests {
   queue(request: Request): void {
     const { queueLimit } = this.#pace;
     if (this.#queued.length >= queueLimit) {
-      return request.done(new VestibuleError("queue_full", `${queueLimit} broadcasts wait for a connection already`));
+      return request.done(new VestibuleError("queue_full", `${queueLimit} messages wait for a connection already`));
     }
     this.#queued.push(request);
   }

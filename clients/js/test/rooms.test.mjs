@@ -50,6 +50,56 @@ test("a refused join is rejected, and forgotten", async () => {
   assert.deepEqual(world.socket.sent, []);
 });
 
+test("the application's silence ends no room that one was in: it is asked again, and its no ends it", async () => {
+  const world = new World();
+  const client = await world.open({ retryMinMs: 100, retryMaxMs: 100 });
+  const room = await joined(world, client, "a");
+  await again(world);
+  const silence = () => world.socket.says({ type: "error", id: world.socket.sent.at(-1).id, code: "hook_timeout", message: "no answer" });
+  silence();
+  await settled();
+  assert.deepEqual([room.status, world.socket.sent.length], ["joining", 1]);
+  await world.pass(150);
+  silence();
+  await world.pass(150);
+  assert.equal(world.socket.sent.length, 3);
+  world.socket.answers("join");
+  await settled();
+  assert.equal(room.status, "joined");
+  await again(world);
+  world.socket.says({ type: "error", id: world.socket.sent.at(-1).id, code: "hook_refused", message: "full" });
+  await settled();
+  assert.deepEqual([room.status, room.heard], ["left", ["gap: no_history", "close: hook_refused"]]);
+});
+
+test("a first join that the application is silent about is rejected", async () => {
+  const world = new World();
+  const client = await world.open();
+  const joining = assert.rejects(client.join("a"), { code: "hook_timeout" });
+  await settled();
+  world.socket.says({ type: "error", id: 1, code: "hook_timeout", message: "no answer" });
+  await joining;
+});
+
+test("what is sent to the application resolves to its reply, waits for a connection, and is rejected with its no", async () => {
+  const world = new World();
+  const client = await world.connect();
+  const replies = [client.send("save", { n: 1 }), client.send("save"), client.send("save", 3)];
+  await settled();
+  world.socket.welcomes();
+  assert.deepEqual(world.socket.sent.map(({ type, event, payload }) => [type, event, payload]), [
+    ["event", "save", { n: 1 }], ["event", "save", null], ["event", "save", 3],
+  ]);
+  world.socket.says({ type: "ack", id: 1, reply: { saved: 1 } });
+  world.socket.says({ type: "ack", id: 2 });
+  world.socket.says({ type: "error", id: 3, code: "hook_refused", message: "no more" });
+  assert.deepEqual(await replies[0], { saved: 1 });
+  assert.equal(await replies[1], undefined);
+  await assert.rejects(replies[2], { code: "hook_refused", message: "no more" });
+  world.socket.ends();
+  await assert.rejects(client.send("save", 4, { queue: false }), { code: "offline" });
+});
+
 test("what comes in the same breath as the ack is heard by whoever listens later", async () => {
   const world = new World();
   const client = await world.open();
