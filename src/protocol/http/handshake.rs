@@ -3,6 +3,7 @@
 //! Says whether a head asks for a WebSocket in due form, and writes the 101. It must not judge who asks: origin
 //! and identity are for others.
 
+use super::answer::AnswerHead;
 use super::fields::{elements, has_token, only};
 use super::head::{Body, Head};
 use super::response::{Response, put_field};
@@ -43,6 +44,18 @@ impl Handshake {
             put_field(out, name.as_bytes(), value.as_bytes());
         }
         out.put_slice(b"\r\n");
+    }
+
+    /// Whether a server that was asked for this WebSocket grants it in due form: its answer, a 101, names the
+    /// upgrade, and proves that the key was read (RFC 6455, section 4.1, of the client).
+    pub fn is_accepted_by(&self, answer: &AnswerHead) -> bool {
+        let headers = &answer.headers;
+        answer.status == StatusCode::SWITCHING_PROTOCOLS
+            && only(headers, &header::UPGRADE)
+                .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+            && has_token(headers, &header::CONNECTION, "upgrade")
+            && only(headers, &header::SEC_WEBSOCKET_ACCEPT)
+                .is_some_and(|accept| accept.as_bytes() == self.accept)
     }
 }
 
