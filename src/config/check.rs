@@ -4,6 +4,7 @@
 
 mod auth;
 mod keys;
+mod routes;
 
 use std::io;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<
     paths(reader);
     addresses(reader, keyed);
     rooms(reader);
+    routes::check(reader);
 }
 
 fn sizes(reader: &mut Reader<'_>) {

@@ -91,6 +91,8 @@ fn rows(section: &Section) -> Vec<Row> {
         Keys::Table(keys) => keys.iter().map(Row::of).collect(),
         Keys::Listeners(keys) => keys.iter().map(Row::of).collect(),
         Keys::Rooms(keys) => keys.iter().map(Row::of).collect(),
+        Keys::Backends(keys) => keys.iter().map(Row::of).collect(),
+        Keys::Routes(keys) => keys.iter().map(Row::of).collect(),
     }
 }
 
@@ -120,8 +122,8 @@ const HEADING: &str = "\
 # Vestibule's configuration: every key, at its default.
 #
 # A size is a number and B, KiB, MiB or GiB; a duration is a number and ms, s, m or h.
-# VESTIBULE_SECTION__KEY in the environment overrides a key, save in [[listener]] and [[room]]:
-# VESTIBULE_LIMITS__LAG=2MiB. A list is written as here: VESTIBULE_ADMIN__KEYS='[\"...\"]'.
+# VESTIBULE_SECTION__KEY in the environment overrides a key, save in sections that may stand several
+# times: VESTIBULE_LIMITS__LAG=2MiB. A list is written as here: VESTIBULE_ADMIN__KEYS='[\"...\"]'.
 # Unknown keys are refused; vestibule check FILE says all that is wrong with a file.
 ";
 const COMMENT_BYTES_MAX: usize = 100;

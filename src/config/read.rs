@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::complaint::{Complaint, Complaints, Place, excerpt, meant};
 use super::key::{Given, Key, Kind, REQUIRED, Wrong};
-use super::schema::{Draft, Item, Keys, LISTENERS_MAX, ROOMS_MAX, SECTIONS, Section};
+use super::schema::{Draft, Item, Keys, SECTIONS, Section};
 use super::{Config, check};
 
 /// Reads `text`, that of the file `name`, over the defaults and `env` over both. `open` reads a secret's file.
@@ -137,6 +137,12 @@ impl<'a> Reader<'a> {
             (Keys::Rooms(keys), DeValue::Array(items)) => {
                 self.draft.config.rooms = self.read_items(section, keys, at, items);
             }
+            (Keys::Backends(keys), DeValue::Array(items)) => {
+                self.draft.config.backends = self.read_items(section, keys, at, items);
+            }
+            (Keys::Routes(keys), DeValue::Array(items)) => {
+                self.draft.config.routes = self.read_items(section, keys, at, items);
+            }
             _ => self.complain_at(at, format!("{}: a section, written {}", section.name, section.head())),
         }
     }
@@ -164,7 +170,7 @@ impl<'a> Reader<'a> {
         at: &Range<usize>,
         values: &[Spanned<DeValue<'_>>],
     ) -> Vec<T> {
-        let max = if matches!(section.keys, Keys::Rooms(_)) { ROOMS_MAX } else { LISTENERS_MAX };
+        let max = section.items_max();
         if values.len() > max {
             self.complain_at(at, format!("{}: {} of them, at most {max}", section.name, values.len()));
         }
@@ -247,7 +253,7 @@ impl<'a> Reader<'a> {
                 Keys::Table(keys) => {
                     keys.iter().find(|key| variable(section, key.name) == name).map(|key| (section, key))
                 }
-                Keys::Listeners(_) | Keys::Rooms(_) => None,
+                _ => None,
             });
             match known {
                 Some(_) if value.contains(char::REPLACEMENT_CHARACTER) => {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Authority;
+
 /// Bytes nobody may read in a log: `Debug` and `Display` print `[secret]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<[u8]>);
@@ -234,6 +236,39 @@ pub(super) fn is_path(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#')
 }
 
+/// Whether `text` is a path as requests' paths are once they are brought into their one form: no segment that is empty,
+/// `.` or `..`, no escape of what needs none, escapes in upper case, and no slash at its end but the only one.
+pub(super) fn is_normal_path(text: &str) -> bool {
+    let Some(below) = text.strip_prefix('/').filter(|_| is_path(text)) else { return false };
+    let segment = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";
+    let plain = !text.contains(['\\', ';']) && (below.is_empty() || below.split('/').all(segment));
+    plain && text.split('%').skip(1).all(is_needed_escape)
+}
+
+/// Whether what follows a `%` is the escape of a byte that stands nowhere unescaped, in upper case.
+fn is_needed_escape(behind: &str) -> bool {
+    let digits = behind.get(..2).filter(|digits| !digits.contains(['+', '-']));
+    let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    let upper = digits.is_some_and(|digits| !digits.bytes().any(|byte| byte.is_ascii_lowercase()));
+    // `%2F` and `%5C` are refused or left in requests' paths, and a route of them would be a riddle.
+    let needed = |byte: u8| {
+        !(byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) && ![0, b'/', b'\\'].contains(&byte)
+    };
+    upper && byte.is_some_and(needed)
+}
+
+/// Whether `text` can be a backend's name.
+pub(super) fn is_backend_name(text: &str) -> bool {
+    let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    (1..=BACKEND_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(name_byte)
+}
+
+/// Whether a route can be for `text`: a name or an address in lower case, without a port.
+pub(super) fn is_route_host(text: &str) -> bool {
+    let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    lower && Authority::parse(text, Some(80)).is_some_and(|it| it.host() == text)
+}
+
 /// Whether `text` can be a cookie's name: a token (RFC 6265 section 4.1.1).
 pub(super) fn is_cookie_name(text: &str) -> bool {
     let token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -262,6 +297,7 @@ const DURATION_UNITS_MS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_00
 /// Bytes of a host name (RFC 1035 section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
 /// Bytes of a path.
+const BACKEND_NAME_BYTES_MAX: usize = 64;
 const PATH_BYTES_MAX: usize = 256;
 /// Bytes of a bearer key.
 const BEARER_BYTES_MAX: usize = 1024;

@@ -14,10 +14,12 @@ macro_rules! word {
 }
 
 mod auth;
+mod backend;
 mod heartbeat;
 mod limits;
 mod process;
 mod room;
+mod route;
 mod sse;
 mod websocket;
 
@@ -28,8 +30,8 @@ pub(super) use process::{ADMIN_KEYS_MAX, KEY_FORM};
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Address, Admin, Auth, Config, Driver, Heartbeat, History, Limits, Listener, LogFormat, Mode,
-    Pattern, Refuse, RoomRule, Server, Sse, WebSocket,
+    Access, Address, Admin, Auth, Backend, Config, Driver, Health, Heartbeat, History, Limits, Listener,
+    LogFormat, Mode, Pattern, Refuse, RoomRule, Route, Server, Sse, WebSocket,
 };
 
 /// A section of the file.
@@ -49,6 +51,10 @@ pub(super) enum Keys {
     Listeners(&'static [Key<Listener>]),
     /// `[[room]]`.
     Rooms(&'static [Key<RoomRule>]),
+    /// `[[backend]]`.
+    Backends(&'static [Key<Backend>]),
+    /// `[[route]]`.
+    Routes(&'static [Key<Route>]),
 }
 
 /// A configuration while it is read: the value itself, and what becomes part of it later.
@@ -72,6 +78,8 @@ impl Section {
             Keys::Table(keys) => keys.iter().map(|key| key.name).collect(),
             Keys::Listeners(keys) => keys.iter().map(|key| key.name).collect(),
             Keys::Rooms(keys) => keys.iter().map(|key| key.name).collect(),
+            Keys::Backends(keys) => keys.iter().map(|key| key.name).collect(),
+            Keys::Routes(keys) => keys.iter().map(|key| key.name).collect(),
         }
     }
 
@@ -79,7 +87,18 @@ impl Section {
     pub(super) fn head(&self) -> String {
         match self.keys {
             Keys::Table(_) => format!("[{}]", self.name),
-            Keys::Listeners(_) | Keys::Rooms(_) => format!("[[{}]]", self.name),
+            _ => format!("[[{}]]", self.name),
+        }
+    }
+
+    /// How often it may stand.
+    pub(super) fn items_max(&self) -> usize {
+        match self.keys {
+            Keys::Table(_) => 1,
+            Keys::Listeners(_) => LISTENERS_MAX,
+            Keys::Rooms(_) => ROOMS_MAX,
+            Keys::Backends(_) => BACKENDS_MAX,
+            Keys::Routes(_) => ROUTES_MAX,
         }
     }
 }
@@ -92,7 +111,7 @@ impl Draft {
             match section.keys {
                 Keys::Table(keys) => keys.iter().for_each(|key| key.set_default(&mut draft)),
                 Keys::Listeners(keys) => draft.config.listeners = vec![Listener::blank(keys)],
-                Keys::Rooms(_) => {}
+                Keys::Rooms(_) | Keys::Backends(_) | Keys::Routes(_) => {}
             }
         }
         draft
@@ -185,6 +204,31 @@ impl Item for RoomRule {
     }
 }
 
+impl Item for Backend {
+    fn blank(keys: &[Key<Self>]) -> Self {
+        let mut backend = Self {
+            name: String::new(),
+            servers: Vec::new(),
+            connect_timeout: Duration::ZERO,
+            answer_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            tunnel_timeout: Duration::ZERO,
+            keep_alive: Duration::ZERO,
+            health: Health { path: None, interval: Duration::ZERO, timeout: Duration::ZERO },
+        };
+        keys.iter().filter(|key| key.default != REQUIRED).for_each(|key| key.set_default(&mut backend));
+        backend
+    }
+}
+
+impl Item for Route {
+    fn blank(keys: &[Key<Self>]) -> Self {
+        let mut route = Self { host: None, path: String::new(), backend: String::new() };
+        keys.iter().filter(|key| key.default != REQUIRED).for_each(|key| key.set_default(&mut route));
+        route
+    }
+}
+
 /// A number of a row in the width of its field.
 fn fit<N: TryFrom<u64>>(number: u64) -> N {
     N::try_from(number).ok().expect("a row's range fits its field: a test sets every row to its maximum")
@@ -205,6 +249,10 @@ fn store<V>(place: &mut V, parsed: Option<V>) -> bool {
 pub(super) const LISTENERS_MAX: usize = 64;
 /// Room rules at most: each is tried in turn at a join.
 pub(super) const ROOMS_MAX: usize = 1000;
+/// Backends at most.
+pub(super) const BACKENDS_MAX: usize = 100;
+/// Routes at most: those of a request's host are tried in turn.
+pub(super) const ROUTES_MAX: usize = 1000;
 
 const FILE_FORM: &str = "empty, or the path of a file";
 
@@ -216,7 +264,7 @@ const GIB: u64 = 1024 * MIB;
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 
-pub(super) static SECTIONS: [Section; 9] = [
+pub(super) static SECTIONS: [Section; 11] = [
     process::LISTENER,
     process::SERVER,
     process::ADMIN,
@@ -226,4 +274,6 @@ pub(super) static SECTIONS: [Section; 9] = [
     heartbeat::HEARTBEAT,
     websocket::WEBSOCKET,
     sse::SSE,
+    backend::BACKEND,
+    route::ROUTE,
 ];
