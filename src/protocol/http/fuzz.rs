@@ -2,8 +2,8 @@
 //!
 //! Take any bytes, and panic where a promise of this floor is broken.
 
-use super::head::{Body, FIELDS_MAX, Head, HeadDecoder, HeadError};
-use super::{After, HttpDate, Response, encode_response, handshake, has_token};
+use super::head::{Body, Head, HeadDecoder, HeadError};
+use super::{After, FIELDS_MAX, HttpDate, Response, encode_response, handshake, has_token};
 use crate::protocol::{Decoded, fuzz::cuts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

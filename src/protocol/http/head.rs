@@ -5,9 +5,10 @@
 //! or wait.
 
 use super::fields::{body_of, check_expectation, check_host, has_token};
+use super::lines::{LineSearch, LinesError, read_fields, split_first_line};
 use super::response::Response;
 use crate::protocol::Decoded;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 
 /// Finds the end of a head in a buffer that grows, and reads the head when it is there.
 ///
@@ -15,15 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 /// connection has to be closed, for nobody knows where the next request would begin.
 #[derive(Debug, Default)]
 pub struct HeadDecoder {
-    /// Bytes of the buffer that have been looked at.
-    scanned: usize,
-    /// Where the line that is being looked at began.
-    line_start: usize,
-    /// Lines that have ended.
-    lines: usize,
-    /// Every byte ever handed to the search.
-    #[cfg(test)]
-    searched: usize,
+    search: LineSearch,
 }
 
 impl HeadDecoder {
@@ -36,47 +29,10 @@ impl HeadDecoder {
     /// concerns lines and sizes, otherwise when the head is whole. The verdict does not depend on how the bytes
     /// were cut.
     pub fn decode(&mut self, buffer: &[u8], head_max: usize) -> Result<Decoded<Head>, HeadError> {
-        let Some(end) = self.find_end(buffer, head_max)? else {
+        let Some(end) = self.search.find_end(buffer, head_max)? else {
             return Ok(Decoded::Incomplete { needed: buffer.len() + 1 });
         };
-        (self.scanned, self.line_start, self.lines) = (0, 0, 0);
         Ok(Decoded::Complete { item: Head::read(&buffer[..end])?, used: end })
-    }
-
-    /// The index just past the blank line, if that has come.
-    fn find_end(&mut self, buffer: &[u8], head_max: usize) -> Result<Option<usize>, HeadError> {
-        let window = &buffer[..buffer.len().min(head_max)];
-        while let Some(offset) = self.next_line_feed(window) {
-            let line_feed = self.scanned + offset;
-            let line = &window[self.line_start..line_feed];
-            self.scanned = line_feed + 1;
-            self.line_start = self.scanned;
-            match line {
-                [b'\r'] if self.lines == 0 => return Err(HeadError::RequestLine),
-                [b'\r'] => return Ok(Some(self.scanned)),
-                [.., b'\r'] => self.lines += 1,
-                _ => return Err(HeadError::LineEnd),
-            }
-            if self.lines > 1 + FIELDS_MAX {
-                return Err(HeadError::TooManyFields);
-            }
-        }
-        self.scanned = window.len();
-        match self.lines {
-            _ if buffer.len() < head_max => Ok(None),
-            0 => Err(HeadError::TargetTooLong),
-            _ => Err(HeadError::TooLarge),
-        }
-    }
-
-    fn next_line_feed(&mut self, window: &[u8]) -> Option<usize> {
-        let unseen = window.get(self.scanned..).unwrap_or_default();
-        let offset = memchr::memchr(b'\n', unseen);
-        #[cfg(test)]
-        {
-            self.searched += offset.map_or(unseen.len(), |offset| offset + 1);
-        }
-        offset
     }
 }
 
@@ -119,7 +75,7 @@ pub enum HeadError {
     /// The request line alone reached the limit (RFC 9112, section 3).
     #[error("the request target is too long")]
     TargetTooLong,
-    /// There are more than [`FIELDS_MAX`] fields.
+    /// There are more than [`FIELDS_MAX`](super::FIELDS_MAX) fields.
     #[error("the request has more than 100 header fields")]
     TooManyFields,
     /// A line ends otherwise than in CRLF.
@@ -191,16 +147,23 @@ impl HeadError {
     }
 }
 
-/// Most fields of a head. One more refuses the request: a field dropped in silence may be the one that mattered.
-pub const FIELDS_MAX: usize = 100;
+impl From<LinesError> for HeadError {
+    fn from(error: LinesError) -> Self {
+        match error {
+            LinesError::NoFirstLine => Self::RequestLine,
+            LinesError::FirstLineTooLong => Self::TargetTooLong,
+            LinesError::TooLong => Self::TooLarge,
+            LinesError::TooManyFields => Self::TooManyFields,
+            LinesError::LineEnd => Self::LineEnd,
+            LinesError::Field => Self::Field,
+        }
+    }
+}
 
 impl Head {
     /// Reads a whole head, every line of which ends in CRLF, the last of them blank.
     fn read(head: &[u8]) -> Result<Self, HeadError> {
-        let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
-        let (line, rest) = head.split_at(line_end);
-        // A CR that is not before the line feed is neither part of a line nor its end.
-        let fields = rest.strip_prefix(b"\r\n").ok_or(HeadError::RequestLine)?;
+        let (line, fields) = split_first_line(head).ok_or(HeadError::RequestLine)?;
         let (method, (path, query), version) = read_request_line(line)?;
         let headers = read_fields(fields)?;
         check_host(&headers)?;
@@ -241,22 +204,6 @@ fn read_request_line(line: &[u8]) -> Result<(Method, Target, Version), HeadError
 
 /// A path and a query.
 type Target = (String, Option<String>);
-
-fn read_fields(fields: &[u8]) -> Result<HeaderMap, HeadError> {
-    let mut parsed = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let parsed = match httparse::parse_headers(fields, &mut parsed) {
-        Ok(httparse::Status::Complete((used, parsed))) if used == fields.len() => parsed,
-        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
-        _ => return Err(HeadError::Field),
-    };
-    let mut headers = HeaderMap::with_capacity(parsed.len());
-    for field in parsed {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadError::Field)?;
-        let value = HeaderValue::from_bytes(field.value).map_err(|_| HeadError::Field)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
 
 #[cfg(test)]
 mod tests;

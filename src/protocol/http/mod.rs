@@ -13,6 +13,7 @@ mod forward;
 pub mod fuzz;
 pub mod handshake;
 mod head;
+mod lines;
 mod path;
 mod percent;
 mod response;
@@ -28,7 +29,8 @@ pub use forward::{
     encode_interim, encode_tunnel, is_websocket_upgrade,
 };
 pub use handshake::{Handshake, Refused};
-pub use head::{Body, FIELDS_MAX, Head, HeadDecoder, HeadError};
+pub use head::{Body, Head, HeadDecoder, HeadError};
+pub use lines::FIELDS_MAX;
 pub use path::{BadPath, normal_path};
 pub use percent::{percent_decode, percent_decode_form};
 pub use response::{After, Response, encode_response, encode_stream_head};

@@ -99,7 +99,7 @@ fn an_endless_line_is_looked_at_once_however_it_drips_in() {
             }
         };
         assert!(refused_at < HEAD_MAX + step);
-        assert_eq!(decoder.searched, HEAD_MAX);
+        assert_eq!(decoder.search.searched, HEAD_MAX);
     }
 }
 
@@ -112,7 +112,7 @@ fn many_short_lines_are_looked_at_once_too() {
     let mut decoder = HeadDecoder::default();
     let refused_at = (1..text.len()).find(|&end| decoder.decode(&text[..end], HEAD_MAX).is_err());
     assert_eq!(refused_at, Some(16 + 101 * 6));
-    assert_eq!(decoder.searched, 16 + 101 * 6);
+    assert_eq!(decoder.search.searched, 16 + 101 * 6);
 }
 
 #[test]
@@ -432,6 +432,6 @@ proptest! {
             }
         }
         prop_assert_eq!(last, whole);
-        prop_assert!(decoder.searched <= bytes.len().min(head_max));
+        prop_assert!(decoder.search.searched <= bytes.len().min(head_max));
     }
 }
