@@ -12,6 +12,7 @@
 mod bell;
 mod burst;
 mod clock;
+mod connect;
 mod cpus;
 mod driver;
 mod guard;
@@ -29,6 +30,7 @@ mod waiters;
 pub use bell::{Ear, EventBell};
 pub use burst::{Burst, Sent};
 pub use clock::{Instant, now, sleep, unix_s, within};
+pub use connect::connect;
 pub use cpus::cpus;
 pub use driver::{Driver, NoDriver, Reach, current as driver, probe, run};
 pub use guard::{Panicked, catch};

@@ -29,8 +29,12 @@ pub(super) struct Socket {
 impl Socket {
     /// Registers `fd` with the runtime of the calling thread.
     pub(super) fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let stream = UnixStream::from_std(StdUnixStream::from(fd))?;
-        Ok(Self { shared: Rc::new(UnsafeCell::new(stream)) })
+        Ok(Self::of(UnixStream::from_std(StdUnixStream::from(fd))?))
+    }
+
+    /// One that the runtime knows already.
+    pub(super) fn of(stream: UnixStream) -> Self {
+        Self { shared: Rc::new(UnsafeCell::new(stream)) }
     }
 
     /// Its number, for as long as it is held.

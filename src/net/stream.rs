@@ -20,7 +20,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use rustix::{
     io::Errno,
-    net::{self, RecvFlags},
+    net::{self, RecvFlags, SendFlags},
 };
 
 use super::{
@@ -46,8 +46,11 @@ impl Stream {
     pub fn from_fd(fd: OwnedFd) -> io::Result<(Self, Writer)> {
         // The ring answers EAGAIN for a socket that is non-blocking instead of waiting, and epoll needs it to be so.
         rustix::io::ioctl_fionbio(&fd, driver::current() == Driver::Epoll)?;
-        let socket = Socket::from_fd(fd)?;
-        Ok((Self { socket: socket.clone() }, Writer { socket }))
+        Ok(Self::pair(Socket::from_fd(fd)?))
+    }
+
+    pub(super) fn pair(socket: Socket) -> (Self, Writer) {
+        (Self { socket: socket.clone() }, Writer { socket })
     }
 
     /// Takes the socket off this core, to be carried to another. Its bytes, read by nobody, go with it.
@@ -115,6 +118,19 @@ impl Stream {
 impl Writer {
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// Sends what the kernel takes at once from the front of `bytes`, and answers how much that was; 0 where it has no
+    /// room. Cheaper than a [`write`](Self::write) where there mostly is room, and nothing is in flight after it.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match net::send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => return Ok(sent),
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Writes a whole batch in order, however short the kernel's writes are.

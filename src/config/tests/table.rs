@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::key::{Given, Key, Kind};
 use super::super::manual::key_table;
 use super::super::read::variable;
-use super::super::schema::{Draft, Keys, SECTIONS};
+use super::super::schema::{Draft, Item, Keys, SECTIONS};
 use super::super::*;
 use super::{SECRET, complaints, read_text, read_with};
 
@@ -84,9 +84,10 @@ fn the_default_file_shows_every_key_and_its_example_is_good() {
         for key in section.names() {
             assert!(file.contains(&format!("{key} = ")), "{}.{key}", section.name);
         }
-        let rooms = read_text(section.example).expect(section.name).rooms.len();
-        assert_eq!(rooms, if section.example.is_empty() { 0 } else { 2 });
     }
+    let examples: String = SECTIONS.iter().map(|section| section.example).collect();
+    let config = read_text(&examples).expect("the examples, without the marks of comments");
+    assert_eq!((config.rooms.len(), config.backends.len(), config.routes.len()), (2, 1, 1));
     assert!(file.lines().all(|line| line.len() <= 100 && line.trim_end() == line));
 }
 
@@ -239,7 +240,7 @@ fn try_the_ends<T>(key: &Key<T>, target: &mut T) {
             );
         }
         Kind::List(_, max, ..) | Kind::Secrets(_, max, ..) => {
-            let good = ["HS256", "https://a.example", "key", "10.0.0.0/8"];
+            let good = ["HS256", "https://a.example", "key", "10.0.0.0/8", "127.0.0.1:3000"];
             let many = |count: usize, item| Given::List(vec![Some(item); count]);
             assert!(good.iter().any(|item| try_it(many(*max, item))), "{}", key.name);
             assert!(!good.iter().any(|item| try_it(many(max + 1, item))), "{}", key.name);
@@ -273,6 +274,8 @@ fn every_range_is_taken_to_its_ends_and_not_beyond() {
                 keys.iter().for_each(|key| try_the_ends(key, listener));
             }
             Keys::Rooms(keys) => keys.iter().for_each(|key| try_the_ends(key, &mut rule)),
+            Keys::Backends(keys) => keys.iter().for_each(|key| try_the_ends(key, &mut Item::blank(keys))),
+            Keys::Routes(keys) => keys.iter().for_each(|key| try_the_ends(key, &mut Item::blank(keys))),
         }
     }
 }
