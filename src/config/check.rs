@@ -3,6 +3,7 @@
 //! Judges values, and blames the key that was set. Opens no file but those of keys, by the way it was handed.
 
 mod auth;
+mod hooks;
 mod keys;
 mod routes;
 
@@ -23,6 +24,7 @@ pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<
     addresses(reader, keyed);
     rooms(reader);
     routes::check(reader);
+    hooks::check(reader, open);
 }
 
 fn sizes(reader: &mut Reader<'_>) {

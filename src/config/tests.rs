@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod hooks;
 mod paths;
 mod table;
 
@@ -122,7 +123,7 @@ compression = true
 driver = "iouring"
 workers = "2"
 [auth]
-mode = "hook"
+mode = "cookie"
 algorithms = ["none"]
 allowed_origins = ["https://a.example",
   "null"]
@@ -134,7 +135,7 @@ url = "redis://127.0.0.1"
         rooms_per_connection, room_name, messages_per_second, burst, messages_per_second_per_user, \
         messages_per_second_per_address, lag, buffered, head, head_deadline";
     let sections = "the file may have listener, server, admin, auth, room, limits, heartbeat, websocket, \
-        sse";
+        sse, hooks";
     let expected = [
         &format!("vestibule.toml:1: lag: unknown key; lag stands in [limits]; {sections}"),
         "vestibule.toml:3: limits.frame = 65536: a size is a number and B, KiB, MiB or GiB",
@@ -148,7 +149,7 @@ url = "redis://127.0.0.1"
         "vestibule.toml:11: websocket.compression: unknown key; [websocket] may have path, echo",
         "vestibule.toml:13: server.driver = \"iouring\": one of \"auto\", \"io_uring\", \"epoll\"",
         "vestibule.toml:14: server.workers = \"2\": a number from 0 to 1024",
-        "vestibule.toml:16: auth.mode = \"hook\": one of \"jwt\", \"none\"",
+        "vestibule.toml:16: auth.mode = \"cookie\": one of \"jwt\", \"hook\", \"none\"",
         "vestibule.toml:17: auth.algorithms[0] = \"none\": an algorithm is \"HS256\", \"RS256\", \"ES256\" or \"EdDSA\"",
         "vestibule.toml:19: auth.allowed_origins[1] = \"null\": an origin is scheme://host[:port] as a browser sends \
             it: lower case, no path, no default port; null and * are none",
@@ -165,7 +166,6 @@ fn what_comes_with_later_issues_is_unknown() {
         "[redis]\nurl = \"redis://127.0.0.1:6379\"\n",
         "[[backend]]\nname = \"app\"\n",
         "[[route]]\npath = \"/\"\n",
-        "[hooks]\nurl = \"http://127.0.0.1:3000\"\n",
         "[[listener]]\ntls = { certificate = \"a\", key = \"b\" }\n",
         "[[listener]]\nproxy_protocol = \"off\"\n",
         "[server]\nadvertise = \"\"\n",

@@ -13,8 +13,8 @@ pub(super) const AUTH: Section = Section {
             name: "mode",
             kind: word!(Mode, it => it.config.auth.mode),
             default: "\"jwt\"",
-            help: "\"jwt\": by a signed token (docs/authentication.md says where it may stand). \"none\": \
-                everybody is anonymous; for demonstrations and laboratories.",
+            help: "\"jwt\": by a signed token (docs/authentication.md says where it may stand). \"hook\": \
+                by what the application answers to connect (docs/hooks.md). \"none\": everybody is anonymous; for demonstrations and laboratories.",
             past: "",
         },
         Key {

@@ -16,6 +16,7 @@ macro_rules! word {
 mod auth;
 mod backend;
 mod heartbeat;
+mod hooks;
 mod limits;
 mod process;
 mod room;
@@ -26,12 +27,13 @@ mod websocket;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub(super) use hooks::{HOOKS_SECRET_FORM, decode_secret};
 pub(super) use process::{ADMIN_KEYS_MAX, KEY_FORM};
 
 use super::key::{Key, REQUIRED};
 use super::{
-    Access, Address, Admin, Auth, Backend, Config, Driver, Health, Heartbeat, History, Limits, Listener,
-    LogFormat, Mode, Pattern, Refuse, RoomRule, Route, Server, Sse, WebSocket,
+    Access, Address, Admin, Auth, Authority, Backend, Config, Driver, Health, Heartbeat, History, Hooks,
+    Limits, Listener, LogFormat, Mode, Pattern, Refuse, RoomRule, Route, Secret, Server, Sse, WebSocket,
 };
 
 /// A section of the file.
@@ -65,6 +67,11 @@ pub(super) struct Draft {
     pub(super) public_key: String,
     pub(super) public_key_file: String,
     pub(super) jwks_file: String,
+    pub(super) hooks_url: Option<(Authority, String)>,
+    pub(super) hooks_secret: Option<Secret>,
+    pub(super) hooks_secret_file: String,
+    /// What the other keys of `[hooks]` say; its URL and its secret are the three above.
+    pub(super) hooks: Hooks,
 }
 
 impl Section {
@@ -176,6 +183,20 @@ impl Draft {
             public_key: file(),
             public_key_file: file(),
             jwks_file: file(),
+            hooks_url: None,
+            hooks_secret: None,
+            hooks_secret_file: file(),
+            hooks: Hooks {
+                authority: Authority::parse("nowhere", Some(80)).expect("a literal is an authority"),
+                target: file(),
+                secret: Secret::new(b""),
+                events: Vec::new(),
+                timeout: Duration::ZERO,
+                headers: Vec::new(),
+                concurrency: 0,
+                state: 0,
+                retry_for: Duration::ZERO,
+            },
         }
     }
 }
@@ -264,7 +285,7 @@ const GIB: u64 = 1024 * MIB;
 const SECOND: u64 = 1000;
 const HOUR: u64 = 3600 * SECOND;
 
-pub(super) static SECTIONS: [Section; 11] = [
+pub(super) static SECTIONS: [Section; 12] = [
     process::LISTENER,
     process::SERVER,
     process::ADMIN,
@@ -276,4 +297,5 @@ pub(super) static SECTIONS: [Section; 11] = [
     sse::SSE,
     backend::BACKEND,
     route::ROUTE,
+    hooks::HOOKS,
 ];

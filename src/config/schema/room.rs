@@ -23,14 +23,18 @@ pub(super) const ROOM: Section = Section {
             kind: word!(Access, it => it.join),
             default: "\"nobody\"",
             help: "Who may join. \"anyone\"; \"authenticated\": whoever has an identity; \"token\": whose token \
-                lists the room; \"owner\": whose name stands in the place of {user}; \"nobody\".",
+                lists the room; \"owner\": whose name stands in the place of {user}; \"hook\": whom the application \
+                lets in (docs/hooks.md); \"nobody\".",
             past: "",
         },
         Key {
             name: "publish",
-            kind: word!(Access, it => it.publish),
+            kind: Kind::Word(&["anyone", "authenticated", "token", "owner", "nobody"], |it, word| {
+                it.publish = Access::of(word).expect("these are words of the enum");
+            }),
             default: "\"nobody\"",
-            help: "Who may publish from a connection; the same words. Membership is not needed.",
+            help: "Who may publish from a connection; the same words but \"hook\": what the application \
+                shall judge, a client sends it as an event. Membership is not needed.",
             past: "",
         },
         Key {

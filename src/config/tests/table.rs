@@ -156,12 +156,26 @@ pub(super) const OTHERS: &[(&str, &str)] = &[
     ("websocket.echo", "/other"),
     ("sse.path", "/other"),
     ("sse.heartbeat", "1s"),
+    ("hooks.url", "http://127.0.0.1:1/other"),
+    ("hooks.secret", "whsec_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"),
+    ("hooks.secret_file", "/no/such/file"),
+    ("hooks.events", "['connect']"),
+    ("hooks.timeout", "1s"),
+    ("hooks.headers", "['cookie']"),
+    ("hooks.concurrency", "1"),
+    ("hooks.state", "1KiB"),
+    ("hooks.retry_for", "1s"),
 ];
 
 #[test]
 fn every_key_is_reached_from_the_file_and_from_the_environment() {
     let mut told = BTreeSet::new();
-    let base = read_text("").expect("the defaults with a secret");
+    let needed = [
+        ("VESTIBULE_AUTH__HS256_SECRET", SECRET),
+        ("VESTIBULE_HOOKS__URL", "http://127.0.0.1:1/hooks"),
+        ("VESTIBULE_HOOKS__SECRET", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    ];
+    let base = read_with("", &needed).expect("the defaults with secrets");
     for section in SECTIONS.iter().filter(|section| matches!(section.keys, Keys::Table(_))) {
         for key in section.names() {
             let path = format!("{}.{key}", section.name);
@@ -169,12 +183,11 @@ fn every_key_is_reached_from_the_file_and_from_the_environment() {
             let value = value.unwrap_or_else(|| panic!("{path} has no other value in this test"));
             let bare = value.starts_with('[') || value.bytes().all(|byte| byte.is_ascii_digit());
             let toml = if bare { value.to_owned() } else { format!("\"{value}\"") };
-            let file = read_with(
-                &format!("{path} = {toml}"),
-                if key == "hs256_secret" { &[] } else { &[("VESTIBULE_AUTH__HS256_SECRET", SECRET)] },
-            );
             let variable = variable(section, key);
-            let env = read_with("", &[("VESTIBULE_AUTH__HS256_SECRET", SECRET), (&variable, value)]);
+            let mut env: Vec<_> = needed.into_iter().filter(|(name, _)| *name != variable).collect();
+            let file = read_with(&format!("{path} = {toml}"), &env);
+            env.push((&variable, value));
+            let env = read_with("", &env);
             match (&file, &env) {
                 (Ok(file), Ok(env)) => assert!(*file != base && file == env, "{path}"),
                 (Err(file), Err(env)) => {
@@ -195,6 +208,7 @@ fn every_key_is_reached_from_the_file_and_from_the_environment() {
         "auth.jwks_file",
         "auth.public_key",
         "auth.public_key_file",
+        "hooks.secret_file",
     ];
     assert_eq!(told, BTreeSet::from(bound.map(str::to_owned)));
 }
@@ -240,7 +254,7 @@ fn try_the_ends<T>(key: &Key<T>, target: &mut T) {
             );
         }
         Kind::List(_, max, ..) | Kind::Secrets(_, max, ..) => {
-            let good = ["HS256", "https://a.example", "key", "10.0.0.0/8", "127.0.0.1:3000"];
+            let good = ["HS256", "https://a.example", "key", "10.0.0.0/8", "127.0.0.1:3000", "connect"];
             let many = |count: usize, item| Given::List(vec![Some(item); count]);
             assert!(good.iter().any(|item| try_it(many(*max, item))), "{}", key.name);
             assert!(!good.iter().any(|item| try_it(many(max + 1, item))), "{}", key.name);

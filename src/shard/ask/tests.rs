@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::*;
 use crate::hub::{Options, Publication};
 use crate::mesh;
-use crate::metrics::Metrics;
 use crate::net::EventBell;
 use crate::net::{Driver, run};
 use crate::quota::Quota;
@@ -16,7 +15,7 @@ fn shards() -> [Rc<Shard>; 2] {
     let bells: Vec<Arc<EventBell>> = (0..2).map(|_| Arc::new(EventBell::new().expect("a bell"))).collect();
     let node = Arc::new(Node {
         quota: Quota::new(2, 100, 1),
-        metrics: vec![Metrics::default(), Metrics::default()],
+        metrics: vec![Arc::default(), Arc::default()],
         started: now(),
         started_unix_s: 0,
         run: 1,
