@@ -23,22 +23,26 @@ pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 ///
 /// A repeated Content-Length is refused even where the numbers agree, as RFC 9110, section 8.6 allows.
 pub(super) fn body_of(headers: &HeaderMap) -> Result<Body, HeadError> {
-    let has_length = headers.contains_key(header::CONTENT_LENGTH);
     if headers.contains_key(header::TRANSFER_ENCODING) {
-        if has_length {
+        if headers.contains_key(header::CONTENT_LENGTH) {
             return Err(HeadError::Framing);
         }
         return check_transfer_encoding(headers);
     }
-    if !has_length {
-        return Ok(Body::None);
+    let length = length_of(headers).ok_or(HeadError::ContentLength)?;
+    Ok(length.map_or(Body::None, Body::Length))
+}
+
+/// What Content-Length says, if it is there. `None` where it says nothing that everybody reads alike.
+pub(super) fn length_of(headers: &HeaderMap) -> Option<Option<u64>> {
+    if !headers.contains_key(header::CONTENT_LENGTH) {
+        return Some(None);
     }
-    let digits = only(headers, &header::CONTENT_LENGTH).ok_or(HeadError::ContentLength)?.as_bytes();
+    let digits = only(headers, &header::CONTENT_LENGTH)?.as_bytes();
     // `parse` alone would take a plus sign.
     let number =
         str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let length = number.and_then(|digits| digits.parse().ok()).ok_or(HeadError::ContentLength)?;
-    Ok(Body::Length(length))
+    Some(Some(number?.parse().ok()?))
 }
 
 /// `100-continue` may go unanswered: the final status answers it too, and a client does not wait for ever.

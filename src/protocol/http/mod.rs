@@ -18,7 +18,9 @@ mod path;
 mod percent;
 mod response;
 
-pub use answer::{ANSWER_HEAD_MAX, AnswerBody, AnswerDecoder, AnswerError, AnswerHead, Asked};
+pub use answer::{
+    ANSWER_HEAD_MAX, AnswerBody, AnswerDecoder, AnswerError, AnswerHead, Asked, INTERIM_MAX, NOMINATIONS_MAX,
+};
 pub use chunked::{
     CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, ChunkedDecoder, ChunkedError, Piece, encode_chunk_size,
 };
