@@ -9,6 +9,7 @@
 pub mod fuzz;
 
 use super::decimal::Decimal;
+use super::http::{CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, encode_chunk_size};
 use super::json;
 use bytes::{BufMut, BytesMut};
 use memchr::memchr2;
@@ -149,7 +150,7 @@ pub fn encode_goodbye(out: &mut BytesMut, framing: Framing, goodbye: Goodbye<'_>
         );
     }
     if framing == Framing::Chunked {
-        out.put_slice(LAST_CHUNK);
+        out.put_slice(CHUNKS_END);
     }
 }
 
@@ -249,20 +250,16 @@ fn put_block(out: &mut BytesMut, framing: Framing, parts: &[Part<'_>]) {
 
 /// Appends what goes before a block of `len` bytes, and makes room for all of it.
 fn put_block_head(out: &mut BytesMut, framing: Framing, len: usize) {
-    out.reserve(SIZE_LINE_LEN_MAX + len + LINE_END.len());
+    out.reserve(CHUNK_SIZE_LEN_MAX + len + CHUNK_END.len());
     if framing == Framing::Chunked {
-        let digits = (usize::BITS - len.leading_zeros()).div_ceil(4);
-        for digit in (0..digits).rev() {
-            out.put_u8(b"0123456789abcdef"[len >> (4 * digit) & 15]);
-        }
-        out.put_slice(LINE_END);
+        encode_chunk_size(out, len);
     }
 }
 
 fn put_block_end(out: &mut BytesMut, framing: Framing) {
     out.put_slice(BLANK_LINE);
     if framing == Framing::Chunked {
-        out.put_slice(LINE_END);
+        out.put_slice(CHUNK_END);
     }
 }
 
@@ -324,11 +321,6 @@ const GAP_DATA: [&[u8]; 3] = [br#"data: {"room":""#, br#"","position":""#, b"\"}
 const NOTHING: Part<'static> = Part::Raw(b"");
 const DATA: &[u8] = b"data: ";
 const BLANK_LINE: &[u8] = b"\n";
-/// Behind a chunk's size and its data.
-const LINE_END: &[u8] = b"\r\n";
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-/// A chunk's size in hexadecimal and its line end, at their longest.
-const SIZE_LINE_LEN_MAX: usize = usize::BITS as usize / 4 + LINE_END.len();
 
 #[cfg(test)]
 mod tests;

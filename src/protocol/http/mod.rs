@@ -22,7 +22,8 @@ pub use answer::{
     ANSWER_HEAD_MAX, AnswerBody, AnswerDecoder, AnswerError, AnswerHead, Asked, INTERIM_MAX, NOMINATIONS_MAX,
 };
 pub use chunked::{
-    CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, ChunkedDecoder, ChunkedError, Piece, encode_chunk_size,
+    CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, ChunkedDecoder, ChunkedError, DROPPED_MAX, Piece,
+    encode_chunk_size,
 };
 pub use date::HttpDate;
 pub use fields::{elements, has_token};

@@ -137,5 +137,5 @@ fn nothing_is_allocated_but_the_block() {
     let payload = format!("[{}1]", "1,\r\n".repeat(1000));
     encode_message(&mut out, Some("say"), payload.as_bytes(), Some("1-2"));
     let len = out.len();
-    assert!(out.capacity() - len <= SIZE_LINE_LEN_MAX + LINE_END.len(), "{} for {len}", out.capacity());
+    assert!(out.capacity() - len <= CHUNK_SIZE_LEN_MAX + CHUNK_END.len(), "{} for {len}", out.capacity());
 }
