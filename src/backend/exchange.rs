@@ -1,10 +1,25 @@
 //! One request and its answer on a connection to a server.
+//!
+//! The answer is read strictly: what two readers could read differently is no answer, and its connection is closed. A
+//! connection is used again only where request and answer are whole and nothing came behind them. No read or write is
+//! ever in flight: sockets are polled, and what they have or take is had at once, so that whatever waits here may be
+//! given up. It does not know what the fields mean.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use std::cell::Cell;
+use std::io;
+use std::mem;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::{Method, StatusCode};
 
 use super::Failed;
-use crate::net::{Stream, Writer};
+use super::pool::{Busy, Line, Open};
+use crate::net::{Instant, Stream, Writer, now, within};
+use crate::protocol::Decoded;
+use crate::protocol::http::{AnswerBody, AnswerDecoder, AnswerHead, Asked, ChunkedDecoder, Piece};
 
 /// A request, as it goes out.
 pub struct Outgoing {
@@ -27,72 +42,444 @@ pub struct Exchange {
 }
 
 /// The way to the server.
-pub struct Up {}
+pub struct Up {
+    writer: Writer,
+    sent: Sent,
+    idle_timeout: Duration,
+}
 
 /// The way back.
-pub struct Down {}
+pub struct Down {
+    busy: Busy,
+    times: Times,
+    /// None while the request is sent again, and once that came to nothing.
+    line: Option<(Stream, Open)>,
+    /// Of the line on which the request was sent again.
+    writer: Option<Writer>,
+    /// The request, as long as it may be sent again: it went out on a connection that was used before, which its server
+    /// may have closed at that very moment.
+    again: Option<Bytes>,
+    sent: Sent,
+    /// From when on the answer's head is waited for: since the last one before it.
+    since: Instant,
+    asked: Asked,
+    decoder: AnswerDecoder,
+    /// What was read and is not looked at yet.
+    buffered: Bytes,
+    /// The last read filled its buffer: there is probably more.
+    is_more_there: bool,
+    interims: u32,
+    body: Body,
+    /// Whether the server keeps the connection open.
+    is_kept: bool,
+    failed: Option<Failed>,
+}
 
-/// The head of an answer.
-#[derive(Debug, Clone)]
-pub struct AnswerHead {
-    /// Its status.
-    pub status: StatusCode,
-    /// 1.1 or 1.0.
-    pub version: Version,
-    /// Its fields, as sent; those of one hop too.
-    pub headers: HeaderMap,
-    /// How long the body is, where that was said; 0 where there is none.
-    pub len: Option<u64>,
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) connect: Duration,
+    pub(super) answer: Duration,
+    pub(super) idle: Duration,
+}
+
+/// Where the answer's body is.
+enum Body {
+    /// Its head is not there yet.
+    Ahead,
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+    Ended,
+    /// It will not be whole.
+    Lost,
+}
+
+/// When the request was sent to its end.
+#[derive(Clone)]
+enum Sent {
+    At(Instant),
+    /// It may not be yet: told by the one way to the other.
+    Told(Rc<Cell<Option<Instant>>>),
+}
+
+/// A request did not go out.
+pub(super) struct Unsent {
+    pub(super) failed: Failed,
+    /// Not a byte of it.
+    pub(super) untouched: bool,
+}
+
+impl Outgoing {
+    /// Whether being sent twice means no more than being sent once (RFC 9110, section 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+    }
+
+    fn asked(&self) -> Asked {
+        match self.method {
+            Method::HEAD => Asked::Head,
+            _ if self.upgrade => Asked::Upgrade,
+            _ => Asked::Plain,
+        }
+    }
+}
+
+impl Sent {
+    fn at(&self) -> Option<Instant> {
+        match self {
+            Sent::At(at) => Some(*at),
+            Sent::Told(told) => told.get(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Sends the first of a request on this connection; `again`: it may be sent on another one if this one turns out to
+    /// be closed.
+    pub(super) async fn start(
+        busy: Busy,
+        line: Line,
+        outgoing: &Outgoing,
+        times: Times,
+        again: bool,
+    ) -> Result<Exchange, Unsent> {
+        let Line { stream, mut writer, open } = line;
+        send_first(&mut writer, &outgoing.first, times.idle).await?;
+        let sent = if outgoing.whole { Sent::At(now()) } else { Sent::Told(Rc::default()) };
+        let again = (again && outgoing.whole).then(|| outgoing.first.clone());
+        let up = Up { writer, sent: sent.clone(), idle_timeout: times.idle };
+        let down = Down {
+            busy,
+            times,
+            line: Some((stream, open)),
+            writer: None,
+            again,
+            since: sent.at().unwrap_or_else(now),
+            sent,
+            asked: outgoing.asked(),
+            decoder: AnswerDecoder::default(),
+            buffered: Bytes::new(),
+            is_more_there: false,
+            interims: 0,
+            body: Body::Ahead,
+            is_kept: false,
+            failed: None,
+        };
+        Ok(Exchange { up, down })
+    }
+
+    /// Ends the exchange: the connection goes back to the pool if request and answer are whole, the server keeps it
+    /// open, and nothing came behind the answer.
+    pub fn finish(self) {
+        let Exchange { up, mut down } = self;
+        let is_whole = up.sent.at().is_some() && down.is_ended();
+        if is_whole
+            && down.is_kept
+            && down.buffered.is_empty()
+            && let Some((stream, open)) = down.line.take()
+        {
+            let writer = down.writer.take().unwrap_or(up.writer);
+            down.busy.server().keep(Line { stream, writer, open });
+        }
+    }
+
+    /// After 101: the bare connection, and what came behind the head.
+    ///
+    /// # Panics
+    /// If there was no 101.
+    pub fn into_tunnel(self) -> (Stream, Writer, Bytes) {
+        let Exchange { up, mut down } = self;
+        let (stream, _) = down.line.take().expect("after 101 there is a connection");
+        let writer = down.writer.take().unwrap_or(up.writer);
+        (stream, writer, mem::take(&mut down.buffered))
+    }
 }
 
 impl Up {
-    /// Sends more of the body, framed by the caller. Must be awaited to its end; [`Down::stop`] frees whoever is stuck.
-    pub async fn send(&mut self, _bytes: Vec<Bytes>) -> Result<(), Failed> {
-        unimplemented!()
+    /// Sends more of the body, framed by the caller. Dropped before its end, nobody knows how far it came;
+    /// [`Down::stop`] frees whoever is stuck.
+    ///
+    /// # Errors
+    /// The connection is broken, or the server took nothing for `idle_timeout`. It may have answered before that: ask
+    /// [`Down::head`].
+    pub async fn send(&mut self, mut batch: Vec<Bytes>) -> Result<(), Failed> {
+        batch.retain(|slice| !slice.is_empty());
+        let mut front = 0;
+        while front < batch.len() {
+            let mut sent = self.writer.try_write(&batch[front..]).map_err(Failed::Broken)?;
+            if sent == 0 {
+                wait_for_room(&self.writer, self.idle_timeout).await?;
+            }
+            while front < batch.len() && sent >= batch[front].len() {
+                sent -= batch[front].len();
+                front += 1;
+            }
+            if sent > 0 {
+                batch[front].advance(sent);
+            }
+        }
+        Ok(())
     }
 
     /// The request is sent to its end.
     pub fn end(&mut self) {
-        unimplemented!()
+        if let Sent::Told(told) = &self.sent {
+            told.set(told.get().or_else(|| Some(now())));
+        }
     }
 }
 
 impl Down {
     /// The next head: an interim one (1xx, but 101) too. May be dropped.
+    ///
+    /// # Errors
+    /// There is none, or none in time; the connection is of no use any more.
     pub async fn head(&mut self) -> Result<AnswerHead, Failed> {
-        unimplemented!()
+        loop {
+            match self.decoder.decode(&self.buffered, self.asked) {
+                Ok(Decoded::Complete { item, used }) => {
+                    self.buffered.advance(used);
+                    return self.on_head(item);
+                }
+                Ok(Decoded::Incomplete { .. }) => (),
+                Err(error) => return Err(Failed::Head(error)),
+            }
+            self.await_answer().await?;
+        }
     }
 
     /// What came next of the body, without its framing; none at its end. May be dropped.
+    ///
+    /// # Errors
+    /// The body will not be whole.
     pub async fn body(&mut self) -> Result<Option<Bytes>, Failed> {
-        unimplemented!()
+        loop {
+            let here = self.body_here();
+            if let Some(failed) = self.failed.take() {
+                return Err(failed);
+            }
+            if here.is_some() || self.is_ended() {
+                return Ok(here);
+            }
+            if matches!(self.body, Body::Ahead | Body::Lost) {
+                return Err(Failed::Closed);
+            }
+            if let Err(failed) = self.await_body().await {
+                self.body = Body::Lost;
+                return Err(failed);
+            }
+        }
     }
 
     /// What of the body is there already; none if one has to wait for it, or it is at its end.
     pub fn body_here(&mut self) -> Option<Bytes> {
-        unimplemented!()
+        match &mut self.body {
+            Body::Ahead | Body::Ended | Body::Lost => None,
+            _ if self.buffered.is_empty() => None,
+            Body::UntilClose => Some(mem::take(&mut self.buffered)),
+            Body::Length(left) => {
+                let len =
+                    usize::try_from(*left).map_or(self.buffered.len(), |left| left.min(self.buffered.len()));
+                *left -= len as u64;
+                if *left == 0 {
+                    self.body = Body::Ended;
+                }
+                Some(take(&mut self.buffered, len))
+            }
+            Body::Chunked(decoder) => match decoder.decode(&self.buffered) {
+                Ok(Piece::Data { skip, len }) => {
+                    self.buffered.advance(skip);
+                    Some(take(&mut self.buffered, len))
+                }
+                Ok(Piece::More) => {
+                    self.buffered = Bytes::new();
+                    None
+                }
+                Ok(Piece::End { used }) => {
+                    self.buffered.advance(used);
+                    self.body = Body::Ended;
+                    None
+                }
+                Err(error) => {
+                    self.failed = Some(Failed::Chunks(error));
+                    self.body = Body::Lost;
+                    None
+                }
+            },
+        }
     }
 
-    /// Whether the body is at its end.
+    /// Whether the body is at its end. Of one in chunks that is known once [`body_here`](Self::body_here) had nothing
+    /// more.
     pub fn is_ended(&self) -> bool {
-        unimplemented!()
+        matches!(self.body, Body::Ended)
     }
 
     /// Ends the connection in both directions, whoever waits or writes there.
     pub fn stop(&self) {
-        unimplemented!()
+        if let Some((stream, _)) = &self.line {
+            stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn on_head(&mut self, head: AnswerHead) -> Result<AnswerHead, Failed> {
+        self.again = None;
+        self.busy.server().board.answered();
+        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+            self.interims += 1;
+            self.since = now();
+            return if self.interims > INTERIMS_MAX { Err(Failed::Malformed(INTERIMS)) } else { Ok(head) };
+        }
+        self.is_kept = head.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
+        self.body = match head.body {
+            AnswerBody::None | AnswerBody::Length(0) => Body::Ended,
+            AnswerBody::Length(len) => Body::Length(len),
+            AnswerBody::Chunked => Body::Chunked(ChunkedDecoder::default()),
+            AnswerBody::UntilClose => Body::UntilClose,
+        };
+        Ok(head)
+    }
+
+    /// Waits until there is more of a head, and reads it.
+    async fn await_answer(&mut self) -> Result<(), Failed> {
+        loop {
+            let Some((stream, _)) = &self.line else {
+                self.send_again().await?;
+                continue;
+            };
+            let since = self.sent.at().map(|at| at.max(self.since));
+            let wait = since.map_or(self.times.answer, |since| {
+                (since + self.times.answer).saturating_duration_since(now())
+            });
+            let failed = match within(wait, stream.readable()).await {
+                None if self.sent.at().is_none_or(|at| now() - at.max(self.since) < self.times.answer) => {
+                    continue;
+                }
+                None => {
+                    self.busy.server().note(&Failed::AnswerTimeout);
+                    return Err(Failed::AnswerTimeout);
+                }
+                Some(Err(error)) => Failed::Broken(error),
+                Some(Ok(())) => match self.fill() {
+                    Ok(Filled::Some) => return Ok(()),
+                    Ok(Filled::Nothing) => continue,
+                    Ok(Filled::End) => Failed::Closed,
+                    Err(error) => Failed::Broken(error),
+                },
+            };
+            if self.again.is_none() || !self.buffered.is_empty() {
+                return Err(failed);
+            }
+            // Closed while it was idle, it may be: nobody has seen the request.
+            self.line = None;
+            self.busy.server().station.metrics.proxied_retries_total.add(1);
+        }
+    }
+
+    /// Sends the request once more, on a new connection.
+    async fn send_again(&mut self) -> Result<(), Failed> {
+        if self.again.is_none() {
+            return Err(Failed::Closed);
+        }
+        let connected = self.busy.server().connect(self.times.connect).await;
+        // Taken only now: until then, whoever gave this up may have it done anew.
+        let again = self.again.take().expect("looked at above");
+        let Line { stream, mut writer, open } = connected?;
+        send_first(&mut writer, &again, self.times.idle).await.map_err(|unsent| unsent.failed)?;
+        self.since = now();
+        (self.line, self.writer) = (Some((stream, open)), Some(writer));
+        Ok(())
+    }
+
+    /// Waits until there is more of a body, and reads it.
+    async fn await_body(&mut self) -> Result<(), Failed> {
+        loop {
+            let Some((stream, _)) = &self.line else { return Err(Failed::Closed) };
+            if !self.is_more_there {
+                let ready = within(self.times.idle, stream.readable()).await;
+                ready.ok_or(Failed::Idle)?.map_err(Failed::Broken)?;
+            }
+            match (self.fill().map_err(Failed::Broken)?, &self.body) {
+                (Filled::Some, _) => return Ok(()),
+                (Filled::Nothing, _) => (),
+                (Filled::End, Body::UntilClose) => {
+                    self.body = Body::Ended;
+                    return Ok(());
+                }
+                (Filled::End, _) => return Err(Failed::Closed),
+            }
+        }
+    }
+
+    /// Reads what has arrived behind what is there.
+    fn fill(&mut self) -> io::Result<Filled> {
+        let Some((stream, _)) = &self.line else { return Ok(Filled::End) };
+        let buffered = &mut self.buffered;
+        let is_more_there = &mut self.is_more_there;
+        self.busy.server().station.with_scratch(|scratch| {
+            let read = stream.try_read(scratch)?;
+            *is_more_there = read == Some(scratch.len());
+            Ok(match read {
+                None => Filled::Nothing,
+                Some(0) => Filled::End,
+                Some(len) => {
+                    *buffered = appended(mem::take(buffered), &scratch[..len]);
+                    Filled::Some
+                }
+            })
+        })
     }
 }
 
-impl Exchange {
-    /// Ends the exchange: the connection goes back to the pool if request and answer are whole, the server keeps it
-    /// open, and nothing came behind the answer.
-    pub fn finish(self) {
-        unimplemented!()
-    }
-
-    /// After 101: the bare connection, and what came behind the head.
-    pub fn into_tunnel(self) -> (Stream, Writer, Bytes) {
-        unimplemented!()
-    }
+/// What a read brought.
+enum Filled {
+    Some,
+    Nothing,
+    End,
 }
+
+/// `more` behind `bytes`; to what nobody else holds it is appended in place.
+fn appended(bytes: Bytes, more: &[u8]) -> Bytes {
+    if bytes.is_empty() {
+        return Bytes::copy_from_slice(more);
+    }
+    let mut grown = bytes.try_into_mut().unwrap_or_else(|bytes| bytes[..].into());
+    grown.extend_from_slice(more);
+    grown.freeze()
+}
+
+/// The first `len` of `bytes`.
+fn take(bytes: &mut Bytes, len: usize) -> Bytes {
+    if len == bytes.len() { mem::take(bytes) } else { bytes.split_to(len) }
+}
+
+/// Sends the first of a request. If the connection breaks behind its first byte that is no error yet: the server may
+/// have answered before, which reading tells.
+async fn send_first(writer: &mut Writer, first: &Bytes, idle_timeout: Duration) -> Result<(), Unsent> {
+    let mut rest = first.clone();
+    while !rest.is_empty() {
+        let untouched = rest.len() == first.len();
+        let failed = match writer.try_write(std::slice::from_ref(&rest)) {
+            Ok(0) => wait_for_room(writer, idle_timeout).await.err(),
+            Ok(sent) => {
+                rest.advance(sent);
+                None
+            }
+            Err(_) if !untouched => return Ok(()),
+            Err(error) => Some(Failed::Broken(error)),
+        };
+        if let Some(failed) = failed {
+            return Err(Unsent { failed, untouched });
+        }
+    }
+    Ok(())
+}
+
+async fn wait_for_room(writer: &Writer, idle_timeout: Duration) -> Result<(), Failed> {
+    within(idle_timeout, writer.writable()).await.ok_or(Failed::Idle)?.map_err(Failed::Broken)
+}
+
+/// Interim heads before an answer.
+const INTERIMS_MAX: u32 = 100;
+const INTERIMS: &str = "more than 100 interim answers";

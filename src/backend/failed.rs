@@ -4,6 +4,8 @@ use std::io;
 
 use http::StatusCode;
 
+use crate::protocol::http::{AnswerError, ChunkedError};
+
 /// There is no answer of the backend's, or no whole one.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
@@ -28,6 +30,12 @@ pub enum Failed {
     /// The connection broke.
     #[error("the connection to the server broke: {0}")]
     Broken(io::Error),
+    /// The head of its answer is malformed.
+    #[error("the server's answer is malformed: {0}")]
+    Head(AnswerError),
+    /// The chunks of its answer are malformed.
+    #[error("the server's answer is malformed: {0}")]
+    Chunks(ChunkedError),
     /// What came is not one answer in HTTP/1.1 that everybody reads alike.
     #[error("the server's answer is malformed: {0}")]
     Malformed(&'static str),

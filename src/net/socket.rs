@@ -47,13 +47,27 @@ impl Socket {
         Rc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Waits until there is something to read, an end or an error. May be dropped: a poll carries no byte. Not relaxed:
-    /// we read past monoio's back, so that its own notion of readiness on epoll must be checked with poll(2) each time.
+    /// Waits until there is something to read, an end or an error. May be dropped: a poll carries no byte.
     pub(super) async fn readable(&self) -> io::Result<()> {
+        self.ready(Way::In).await
+    }
+
+    /// Waits until there is room to send, or an error. May be dropped.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.ready(Way::Out).await
+    }
+
+    /// Polls. Not relaxed: we read and send past monoio's back, so that its own notion of readiness on epoll must be
+    /// checked with poll(2) each time.
+    async fn ready(&self, way: Way) -> io::Result<()> {
         // SAFETY: we are on the only thread that can reach the cell (`Rc`), and no `&mut` to it is in use: `send` and
         // `send_gathered` below use one only while they make their operation, in which no code of ours runs. This
         // reference is made when we are first polled, and looked at in that same poll alone, to make the operation.
-        unsafe { &*self.shared.get() }.readable(false).await
+        let stream = unsafe { &*self.shared.get() };
+        match way {
+            Way::In => stream.readable(false).await,
+            Way::Out => stream.writable(false).await,
+        }
     }
 
     /// Sends from the front of `bytes`; answers how many the kernel took. Must be awaited to its end.
@@ -83,6 +97,13 @@ impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Socket({})", self.as_fd().as_raw_fd())
     }
+}
+
+/// A direction of a socket.
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
 }
 
 /// Takes a descriptor out of the hands of monoio. Nothing of it may be in flight, or monoio panics.

@@ -6,12 +6,12 @@
 //! lends no buffer for the same reason.
 //!
 //! The poll and the recv together cost what a read on the ring does (4.8 us of CPU an echo of 20 bytes either way).
-//! A [`Writer`] is for what may have to wait for the peer: it must be awaited to its end, and who cannot wait frees it
-//! with [`Stream::shutdown`]. What many sockets take at once goes by a [`Burst`](super::Burst).
+//! A [`Writer`] is for what may have to wait for the peer: a write must be awaited to its end, and who cannot wait frees it
+//! with [`Stream::shutdown`], or sends what can be sent at once and polls for room. What many sockets take at once goes by a [`Burst`](super::Burst).
 
 use std::{
     future::Future,
-    io,
+    io::{self, IoSlice},
     net::{Shutdown, SocketAddr},
     os::fd::OwnedFd,
     time::Duration,
@@ -22,10 +22,11 @@ use rustix::{
     io::Errno,
     net::{self, RecvFlags, SendFlags},
 };
+use smallvec::SmallVec;
 
 use super::{
     driver::{self, Driver},
-    socket::{Gather, Socket},
+    socket::{Gather, SLICES_MAX, Socket},
 };
 
 /// The socket, for reading, for stopping and for asking. Clones are the same socket; it is closed with the last of them
@@ -120,17 +121,31 @@ impl Writer {
         &self.socket
     }
 
-    /// Sends what the kernel takes at once from the front of `bytes`, and answers how much that was; 0 where it has no
-    /// room. Cheaper than a [`write`](Self::write) where there mostly is room, and nothing is in flight after it.
-    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Sends what the kernel takes at once from the front of a batch, and answers how many bytes that was; 0 where it has
+    /// no room. Of a batch the first 64 slices at most. Nothing is in flight after it.
+    pub fn try_write(&mut self, batch: &[Bytes]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         loop {
-            match net::send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            let sent = match batch {
+                [slice] => net::send(&self.socket, slice, flags),
+                _ => {
+                    let front = batch.iter().take(SLICES_MAX);
+                    let slices: SmallVec<[IoSlice<'_>; 4]> = front.map(|slice| IoSlice::new(slice)).collect();
+                    net::sendmsg(&self.socket, &slices, &mut Default::default(), flags)
+                }
+            };
+            match sent {
                 Ok(sent) => return Ok(sent),
                 Err(Errno::AGAIN) => return Ok(0),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Waits until [`try_write`](Self::try_write) has something to say. May be dropped.
+    pub fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.socket.writable()
     }
 
     /// Writes a whole batch in order, however short the kernel's writes are.

@@ -121,7 +121,7 @@ pub fn serve(
 ) -> Result<(), Failed> {
     // Before anything is bound: a bad key should not cost a connection.
     let config = Arc::new(config);
-    let terms = Terms::new(config.clone())?;
+    let terms = Terms::new(config.clone(), None)?;
     let (events, inbox) = mpsc::channel();
     watch_signals(events.clone())?;
     let listeners = Listeners::bind(&config)?;
@@ -133,7 +133,7 @@ pub fn serve(
     info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
     supervisor::feed_watchdog(node.clone())?;
     announce(&worker.listeners.public_addresses());
-    let mut reloader = Reloader::new(source, config, crew.start());
+    let mut reloader = Reloader::new(source, &worker.terms, crew.start());
     // Theirs are duplicates: with this one gone, the workers decide how long the port is open.
     drop(worker);
     let status = format!("serving on {driver}");

@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 
 use super::{Event, Failed, descriptors};
 use crate::auth::rooms;
+use crate::backend::{Addresses, Boards};
 use crate::config::Config;
 use crate::hub::{Keep, Keeper};
 use crate::net::{self, sleep};
@@ -31,7 +32,7 @@ pub(super) struct Terms {
 
 impl Terms {
     /// All that a configuration means for a shard, and all of it that can fail.
-    pub(super) fn new(config: Arc<Config>) -> Result<Terms, Failed> {
+    pub(super) fn new(config: Arc<Config>, earlier: Option<&Boards>) -> Result<Terms, Failed> {
         let limits = Limits {
             connections: descriptors::connections_max(config.limits.connections)?,
             buffered_bytes: config.limits.buffered,
@@ -43,7 +44,7 @@ impl Terms {
             heartbeat_timeout: config.heartbeat.timeout,
             stream_heartbeat: config.sse.heartbeat,
         };
-        Ok(Terms { settings: Settings::new(config)?, limits })
+        Ok(Terms { settings: Settings::new(config, earlier)?, limits })
     }
 }
 
@@ -67,18 +68,22 @@ pub(super) enum Order {
     Commit,
     /// Forget it: nothing has changed.
     Abandon,
+    /// Names have these addresses now.
+    Addresses(Arc<Addresses>),
 }
 
 /// The main thread's side.
 pub(super) struct Reloader {
     source: Source,
     running: Arc<Config>,
+    boards: Arc<Boards>,
     shards: Vec<Sender<Order>>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, running: Arc<Config>, shards: Vec<Sender<Order>>) -> Reloader {
-        Reloader { source, running, shards }
+    pub(super) fn new(source: Source, running: &Terms, shards: Vec<Sender<Order>>) -> Reloader {
+        let Settings { config, boards, .. } = running.settings.clone();
+        Reloader { source, running: config, boards, shards }
     }
 
     /// The configuration that holds.
@@ -91,7 +96,8 @@ impl Reloader {
         let checked = (self.source)().and_then(|mut config| {
             let kept = keep_what_is_fixed(&mut config, &self.running);
             let config = Arc::new(config);
-            let terms = Terms::new(config.clone()).map_err(|failed| failed.to_string())?;
+            let terms =
+                Terms::new(config.clone(), Some(&self.boards)).map_err(|failed| failed.to_string())?;
             Ok((config, terms, kept))
         });
         let (config, terms, kept) = match checked {
@@ -115,6 +121,7 @@ impl Reloader {
         }
         self.tell(|| Order::Commit);
         self.running = config;
+        self.boards = terms.settings.boards;
         info!("reloaded");
         true
     }
@@ -177,6 +184,7 @@ pub(super) async fn obey(
                         shard.metrics().reloads_total.add(1);
                     }
                 }
+                Order::Addresses(addresses) => services.station().set_addresses(addresses),
                 Order::Abandon => {
                     prepared = None;
                     shard.metrics().reloads_refused_total.add(1);

@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::reload::{self, Order, Terms};
 use super::{Event, Listeners, accept, logs};
+use crate::backend::Station;
 use crate::config::Config;
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
@@ -147,7 +148,9 @@ async fn serve(kit: Kit) -> io::Result<()> {
     }
     drop(ear);
     let keeper = reload::keeper_of(&terms.settings.config);
-    let services = Rc::new(Services::new(terms.settings, pages, Requests::new(node.run, port.index())));
+    let station = Station::new(node.metrics[port.index()].clone());
+    let requests = Requests::new(node.run, port.index());
+    let services = Rc::new(Services::new(terms.settings, pages, requests, station));
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, arrival| {
         transport::admit(shard, &public, Door::Public, arrival);

@@ -26,6 +26,7 @@ use tracing::{debug, error};
 
 use crate::api;
 use crate::auth::jwt::{NoVerifier, Verifier};
+use crate::backend::{Backends, Boards, Station};
 use crate::config::{Config, Mode, RoomRule};
 use crate::net::{Instant, Writer, catch, now, spawn};
 use crate::protocol::http::{Head, Response};
@@ -41,6 +42,8 @@ pub struct Services {
     settings: RefCell<Rc<Settings>>,
     pages: Option<Pages>,
     requests: Requests,
+    station: Rc<Station>,
+    backends: RefCell<Rc<Backends>>,
     /// Bytes of bodies that are read or answered, and of answers that are written, of the operators' calls.
     body_bytes: Cell<usize>,
     /// When a handler's panic was said last.
@@ -56,15 +59,26 @@ pub struct Settings {
     pub verifier: Option<Arc<Verifier>>,
     /// Of the API.
     pub keys: api::Keys,
+    /// What is known of the health of backends' servers.
+    pub boards: Arc<Boards>,
 }
 
 /// Pages that a node serves besides its configured paths; shared by all workers.
 pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 impl Services {
-    /// By these settings, with these pages besides the configured paths, and names for requests.
-    pub fn new(settings: Settings, pages: Option<Pages>, requests: Requests) -> Services {
+    /// By these settings, with these pages besides the configured paths, names for requests, and what this worker's
+    /// backends have in common.
+    pub fn new(
+        settings: Settings,
+        pages: Option<Pages>,
+        requests: Requests,
+        station: Rc<Station>,
+    ) -> Services {
+        let backends = Backends::new(&settings.config, &settings.boards, &station, None);
         Services {
+            station,
+            backends: RefCell::new(Rc::new(backends)),
             settings: RefCell::new(Rc::new(settings)),
             pages,
             requests,
@@ -76,6 +90,16 @@ impl Services {
     /// The settings that hold now. Whoever keeps them over a wait goes by old ones.
     pub fn settings(&self) -> Rc<Settings> {
         self.settings.borrow().clone()
+    }
+
+    /// The backends of this worker, as they are configured now.
+    pub fn backends(&self) -> Rc<Backends> {
+        self.backends.borrow().clone()
+    }
+
+    /// What this worker's backends have in common.
+    pub fn station(&self) -> &Rc<Station> {
+        &self.station
     }
 
     /// Whether a panic may be said in the log: once a second, for a peer may have found a way to cause them.
@@ -90,23 +114,27 @@ impl Services {
 
     /// Other settings hold from now on, for connections that are open too.
     pub fn replace(&self, settings: Settings) {
+        let backends =
+            Backends::new(&settings.config, &settings.boards, &self.station, Some(&self.backends()));
+        *self.backends.borrow_mut() = Rc::new(backends);
         *self.settings.borrow_mut() = Rc::new(settings);
     }
 }
 
 impl Settings {
-    /// As configured.
+    /// As configured; of the servers of `earlier`, what is known stays.
     ///
     /// # Errors
     ///
     /// [`NoVerifier`] where no token could be judged.
-    pub fn new(config: Arc<Config>) -> Result<Settings, NoVerifier> {
+    pub fn new(config: Arc<Config>, earlier: Option<&Boards>) -> Result<Settings, NoVerifier> {
         let verifier = match config.auth.mode {
             Mode::None | Mode::Hook => None,
             Mode::Jwt => Some(Arc::new(Verifier::new(&config.auth)?)),
         };
         let keys = api::Keys::new(&config.admin.keys);
-        Ok(Settings { config, verifier, keys })
+        let boards = Arc::new(Boards::new(&config, earlier));
+        Ok(Settings { config, verifier, keys, boards })
     }
 
     fn rules(&self) -> &[RoomRule] {

@@ -33,7 +33,7 @@ fn a_connection_carries_bytes_both_ways_and_closes_for_both() {
             let (stream, mut writer) = connect(listener.local_addr().unwrap()).await.unwrap();
             let (mut peer, from) = listener.accept().unwrap();
             assert_eq!(stream.peer_address().unwrap(), listener.local_addr().unwrap());
-            assert_eq!(writer.try_write(b"hel").unwrap(), 3);
+            assert_eq!(writer.try_write(&[Bytes::from_static(b"h"), Bytes::from_static(b"el")]).unwrap(), 3);
             writer.write(vec![Bytes::from_static(b"lo")]).await.unwrap();
             let mut read = [0; 5];
             peer.read_exact(&mut read).unwrap();
@@ -86,8 +86,8 @@ fn what_has_no_room_is_not_taken_and_what_is_broken_says_so() {
     on_both(|| async {
         let listener = bind(LOOPBACK, 1).unwrap();
         let (_stream, mut writer) = connect(listener.local_addr().unwrap()).await.unwrap();
-        let (peer, _) = listener.accept().unwrap();
-        let bytes = vec![7; 1 << 20];
+        let (mut peer, _) = listener.accept().unwrap();
+        let bytes = [Bytes::from(vec![7; 1 << 20])];
         let mut taken = 0;
         loop {
             match writer.try_write(&bytes).unwrap() {
@@ -96,10 +96,15 @@ fn what_has_no_room_is_not_taken_and_what_is_broken_says_so() {
             }
         }
         assert!(taken > 0);
+        assert!(poll_once(pin!(writer.writable())).await.is_pending());
+        let mut read = vec![0; taken];
+        peer.read_exact(&mut read).unwrap();
+        writer.writable().await.unwrap();
+        assert!(writer.try_write(&bytes).unwrap() > 0);
         drop(peer);
         let mut last = Ok(0);
         for _ in 0..1000 {
-            last = writer.try_write(b"lost");
+            last = writer.try_write(&[Bytes::from_static(b"lost")]);
             if last.is_err() {
                 break;
             }

@@ -1,0 +1,122 @@
+//! What all workers know of the servers' health.
+//!
+//! Atomics alone: who looks waits for nobody. Sends nothing: a board is told what became of requests and of looks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::config::{Authority, Config};
+use crate::net::{Instant, now};
+
+/// The boards of all servers, by backend and server.
+#[derive(Debug)]
+pub struct Boards {
+    by_server: HashMap<(Box<str>, Authority), Arc<Board>>,
+    urge: Arc<AtomicBool>,
+}
+
+/// One server's.
+#[derive(Debug)]
+pub struct Board {
+    /// When the process's first boards were made: times count from here.
+    started: Instant,
+    /// Requests in a row for which there was no connection, or no answer in time.
+    failures: AtomicU32,
+    /// Until when the server is passed over, in milliseconds; 0: it is not.
+    avoided_until_ms: AtomicU64,
+    /// Whether those who look at it hold it to be down.
+    ill: AtomicBool,
+    urge: Arc<AtomicBool>,
+}
+
+impl Boards {
+    /// For the backends of `config`: of servers that `earlier` boards know, what is known stays.
+    pub fn new(config: &Config, earlier: Option<&Boards>) -> Boards {
+        let urge = earlier.map_or_else(Arc::default, |earlier| earlier.urge.clone());
+        let mut boards = Boards { by_server: HashMap::new(), urge };
+        for backend in &config.backends {
+            for server in &backend.servers {
+                let key = (backend.name.as_str().into(), server.clone());
+                let kept = earlier.and_then(|earlier| earlier.by_server.get(&key)).cloned();
+                let board = kept.unwrap_or_else(|| boards.blank());
+                if backend.health.path.is_none() {
+                    // Nobody looks any more, so nobody would find it well.
+                    board.ill.store(false, Relaxed);
+                }
+                boards.by_server.insert(key, board);
+            }
+        }
+        boards
+    }
+
+    /// That of a server of the backend `name`; a new one for a server that no backend of the configuration has.
+    pub(super) fn of(&self, name: &str, server: &Authority) -> Arc<Board> {
+        let known = self.by_server.get(&(name.into(), server.clone()));
+        known.cloned().unwrap_or_else(|| self.blank())
+    }
+
+    /// How many servers are held to be down.
+    pub fn down(&self) -> usize {
+        self.by_server.values().filter(|board| board.is_down()).count()
+    }
+
+    /// Raised by whoever could not reach a server: names may have other addresses by now.
+    pub fn urge(&self) -> Arc<AtomicBool> {
+        self.urge.clone()
+    }
+
+    fn blank(&self) -> Arc<Board> {
+        let started = self.by_server.values().next().map_or_else(now, |board| board.started);
+        let urge = self.urge.clone();
+        Arc::new(Board {
+            started,
+            failures: AtomicU32::default(),
+            avoided_until_ms: AtomicU64::default(),
+            ill: AtomicBool::default(),
+            urge,
+        })
+    }
+}
+
+impl Board {
+    /// Whether it is held to be down.
+    pub(super) fn is_down(&self) -> bool {
+        let until_ms = self.avoided_until_ms.load(Relaxed);
+        self.ill.load(Relaxed) || until_ms > 0 && self.elapsed_ms() < until_ms
+    }
+
+    /// It answered.
+    pub(super) fn answered(&self) {
+        // Mostly there is nothing to change, and a line that nobody writes is in every core's cache.
+        if self.failures.load(Relaxed) > 0 {
+            self.failures.store(0, Relaxed);
+            self.avoided_until_ms.store(0, Relaxed);
+        }
+    }
+
+    /// It could not be reached, or did not answer in time. True if it is passed over from now on.
+    pub(super) fn failed(&self) -> bool {
+        self.urge.store(true, Relaxed);
+        if self.failures.fetch_add(1, Relaxed) + 1 < FAILURES_MAX {
+            return false;
+        }
+        let until_ms = self.elapsed_ms() + AVOIDED_FOR.as_millis() as u64;
+        let before_ms = self.avoided_until_ms.swap(until_ms, Relaxed);
+        before_ms < self.elapsed_ms()
+    }
+
+    /// What a look at it found. True if that is another thing than what was held.
+    pub(super) fn set_ill(&self, ill: bool) -> bool {
+        self.ill.swap(ill, Relaxed) != ill
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        (now() - self.started).as_millis() as u64
+    }
+}
+
+/// Failures in a row by which a server is passed over, and for how long.
+const FAILURES_MAX: u32 = 3;
+const AVOIDED_FOR: Duration = Duration::from_secs(10);
