@@ -6,6 +6,7 @@
 mod board;
 mod exchange;
 mod failed;
+pub mod health;
 pub mod hooks;
 mod pool;
 mod routes;
@@ -157,6 +158,26 @@ async fn read_whole(mut exchange: Exchange, answer_max: usize) -> Result<(Status
     }
     exchange.finish();
     Ok((status, whole))
+}
+
+/// A backend without servers, for tests.
+#[cfg(test)]
+pub(crate) fn blank(name: &str) -> config::Backend {
+    let health = config::Health {
+        path: None,
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_millis(200),
+    };
+    config::Backend {
+        name: name.to_owned(),
+        servers: Vec::new(),
+        connect_timeout: Duration::from_millis(200),
+        answer_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(200),
+        tunnel_timeout: Duration::from_secs(1),
+        keep_alive: Duration::from_secs(10),
+        health,
+    }
 }
 
 const TOO_LONG: &str = "it is longer than may be";

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use tracing::warn;
 
 use super::board::Board;
+use super::health::Looks;
 use super::{Failed, Station};
 use crate::config::Authority;
 use crate::net::{self, Instant, Stream, Writer, now, sleep, spawn, within};
@@ -29,6 +30,7 @@ pub(super) struct Server {
     literal: Option<SocketAddr>,
     pub(super) board: Arc<Board>,
     pub(super) station: Rc<Station>,
+    pub(super) looks: Looks,
     keep_alive: Duration,
     under_way: Cell<usize>,
     /// The address of its name that was reached last.
@@ -70,12 +72,18 @@ impl Server {
             literal: authority.address(),
             board,
             station: station.clone(),
+            looks: Looks::default(),
             keep_alive: backend.keep_alive,
             under_way: Cell::default(),
             address: Cell::default(),
             idle: RefCell::default(),
             is_closing: Cell::default(),
         })
+    }
+
+    /// The name of its backend.
+    pub(super) fn backend(&self) -> &str {
+        &self.backend
     }
 
     /// Where it is.

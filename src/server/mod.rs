@@ -8,6 +8,7 @@ mod descriptors;
 mod inherited;
 mod logs;
 mod reload;
+mod resolver;
 mod supervisor;
 mod worker;
 
@@ -35,6 +36,7 @@ pub use inherited::NotInherited;
 pub use logs::{flush as flush_logs, start as start_logs};
 pub use reload::Source;
 use reload::{Reloader, Terms};
+use resolver::Resolver;
 use worker::{Crew, Worker};
 
 /// Why a node could not start, or could not go on.
@@ -133,7 +135,9 @@ pub fn serve(
     info!(workers, %driver, addresses = ?worker.listeners.public_addresses(), admin = %worker.config.admin.address, "serving");
     supervisor::feed_watchdog(node.clone())?;
     announce(&worker.listeners.public_addresses());
-    let mut reloader = Reloader::new(source, &worker.terms, crew.start());
+    let shards = crew.start();
+    let resolver = Resolver::start(&config, worker.terms.settings.boards.urge(), shards.clone())?;
+    let mut reloader = Reloader::new(source, &worker.terms, shards, resolver);
     // Theirs are duplicates: with this one gone, the workers decide how long the port is open.
     drop(worker);
     let status = format!("serving on {driver}");

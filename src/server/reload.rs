@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::resolver::Resolver;
 use super::{Event, Failed, descriptors};
 use crate::auth::rooms;
 use crate::backend::{Addresses, Boards};
@@ -77,13 +78,19 @@ pub(super) struct Reloader {
     source: Source,
     running: Arc<Config>,
     boards: Arc<Boards>,
+    resolver: Resolver,
     shards: Vec<Sender<Order>>,
 }
 
 impl Reloader {
-    pub(super) fn new(source: Source, running: &Terms, shards: Vec<Sender<Order>>) -> Reloader {
+    pub(super) fn new(
+        source: Source,
+        running: &Terms,
+        shards: Vec<Sender<Order>>,
+        resolver: Resolver,
+    ) -> Reloader {
         let Settings { config, boards, .. } = running.settings.clone();
-        Reloader { source, running: config, boards, shards }
+        Reloader { source, running: config, boards, resolver, shards }
     }
 
     /// The configuration that holds.
@@ -122,6 +129,7 @@ impl Reloader {
         self.tell(|| Order::Commit);
         self.running = config;
         self.boards = terms.settings.boards;
+        self.resolver.set_names(&self.running);
         info!("reloaded");
         true
     }

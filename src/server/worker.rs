@@ -14,7 +14,7 @@ use tracing::error;
 
 use super::reload::{self, Order, Terms};
 use super::{Event, Listeners, accept, logs};
-use crate::backend::Station;
+use crate::backend::{Station, health};
 use crate::config::Config;
 use crate::hub::{Options, ShardId};
 use crate::net::{self, Driver, EventBell, Listener};
@@ -155,9 +155,13 @@ async fn serve(kit: Kit) -> io::Result<()> {
     let admit: crate::shard::Door = Box::new(move |shard, arrival| {
         transport::admit(shard, &public, Door::Public, arrival);
     });
+    let is_first = port.index() == 0;
     let shard = Shard::new(node, terms.limits, port, seeds, admit);
     shard.set_keeper(keeper);
     shard.run()?;
+    if is_first {
+        net::spawn(watch_backends(shard.clone(), services.clone()));
+    }
     net::spawn(reload::obey(shard.clone(), services.clone(), orders, events.clone()));
     let mut accepting = Vec::new();
     for (door, socket) in listeners.sockets {
@@ -181,6 +185,15 @@ async fn serve(kit: Kit) -> io::Result<()> {
     let _ = events.send(Event::Emptied);
     // The process ends when all shards are empty; until then this one still has rooms' homes to keep.
     std::future::pending().await
+}
+
+/// Looks at backends' servers, for all workers.
+async fn watch_backends(shard: Rc<Shard>, services: Rc<Services>) {
+    let down = || {
+        let down = services.settings().boards.down();
+        shard.metrics().backend_down.set(down as u64);
+    };
+    health::watch(|| services.backends(), down).await;
 }
 
 pub(super) fn random() -> u64 {
