@@ -6,7 +6,7 @@ mod verdict;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::{self, HookEvent};
+use crate::config::{Config, HookEvent};
 use crate::metrics::Metrics;
 
 pub use event::{Event, Happening, Subject};
@@ -21,8 +21,8 @@ impl Hooks {
         Rc::new(Hooks {})
     }
 
-    /// Goes by this configuration from now on; none: there are no hooks.
-    pub fn configure(self: &Rc<Self>, _config: Option<&config::Hooks>) {}
+    /// Goes by this configuration from now on: its `hooks`, if there are any, its limits, and its `auth.mode`.
+    pub fn configure(self: &Rc<Self>, _config: &Config) {}
 
     /// Whether the application is told of, or asked, this.
     pub fn wants(&self, _event: HookEvent) -> bool {
