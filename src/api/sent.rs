@@ -1,24 +1,18 @@
 //! Bodies: JSON in, as strictly as it can be read, with the place of whatever is wrong.
 //!
-//! Unknown keys, keys that stand twice, and text that is no UTF-8 are refused; a payload is handed on as the bytes it
-//! came as. Judges what an item says by itself; publishes nothing.
+//! Unknown keys, keys that stand twice, and text that is no UTF-8 are refused. Judges what an item says by itself;
+//! publishes nothing.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::Deserialize;
 
 use super::refused::Refused;
 use crate::config::Limits;
-use crate::hub::{ConnectionId, Exclude, Publication};
-use crate::protocol::json;
+use crate::hub::{Exclude, Publication};
 use crate::protocol::room::{BadRoomName, check_room_name};
-use crate::protocol::sse::{BadEventName, check_event_name};
+use crate::protocol::sent::{BadSent, Except, Sent, Strict};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::{Item, Pause};
 
@@ -36,9 +30,9 @@ pub(super) async fn items(body: &[u8], limits: &Limits) -> Result<Items, Refused
     let text = text_of(body)?;
     let mut reader = Reader { text, at: 0 };
     if reader.next() != Some(b'[') {
-        let sent = reader.value::<Strict<SentItem<'_>>>()?;
+        let sent = reader.value::<Strict<Sent<'_>>>()?;
         reader.end()?;
-        return sent.0.judge(limits).map(Items::One);
+        return judge(sent, limits).map(Items::One);
     }
     reader.at += 1;
     let mut items = Vec::new();
@@ -51,7 +45,7 @@ pub(super) async fn items(body: &[u8], limits: &Limits) -> Result<Items, Refused
         if nth == 0 && reader.next() == Some(b']') {
             return Err(Refused::bad_request("an array has at least one item"));
         }
-        let judged = reader.value::<Strict<SentItem<'_>>>().and_then(|sent| sent.0.judge(limits));
+        let judged = reader.value::<Strict<Sent<'_>>>().and_then(|sent| judge(sent, limits));
         items.push(judged.map_err(|refused| refused.at_item(nth))?);
         match reader.next() {
             Some(b',') => reader.at += 1,
@@ -109,34 +103,6 @@ pub(super) fn check_room(room: &str, limits: &Limits) -> Result<(), Refused> {
     check_room_name(room, limits.room_name).map_err(bad)
 }
 
-fn check_event(event: &str) -> Result<(), Refused> {
-    let bad = |bad: BadEventName| Refused::new(StatusCode::BAD_REQUEST, "event_name", bad.message());
-    check_event_name(event).map_err(bad)
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SentItem<'a> {
-    #[serde(borrow)]
-    room: Cow<'a, str>,
-    event: Option<Box<str>>,
-    #[serde(borrow)]
-    payload: &'a RawValue,
-    except: Option<Strict<SentExcept>>,
-    id: Option<Box<str>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SentExcept {
-    #[serde(default)]
-    users: Vec<Box<str>>,
-    #[serde(default)]
-    connections: Vec<Box<str>>,
-    #[serde(default)]
-    rooms: Vec<Box<str>>,
-}
-
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SentGoodbye {
@@ -151,64 +117,28 @@ struct SentWho {
     connection: Option<String>,
 }
 
-impl SentItem<'_> {
-    fn judge(self, limits: &Limits) -> Result<Item, Refused> {
-        check_room(&self.room, limits)?;
-        self.event.as_deref().map_or(Ok(()), check_event)?;
-        let payload = self.payload.get().as_bytes();
-        if payload.len() as u64 > limits.message {
-            let message = "the payload is longer than limits.message";
-            return Err(Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message));
-        }
-        if json::judge(payload).is_err() {
-            return Err(Refused::bad_request("the payload is nested more than 64 deep"));
-        }
-        if self.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > ID_LEN_MAX) {
-            return Err(Refused::bad_request("an id has 1 to 64 bytes"));
-        }
-        let exclude = self.except.map_or_else(|| Ok(Exclude::default()), |except| except.0.judge())?;
-        let publication = Publication { event: self.event, payload: payload.into(), exclude };
-        Ok(Item { room: self.room.into(), publication: Arc::new(publication), id: self.id })
-    }
+/// What a publication is by itself, if it can be one.
+fn judge(Strict(sent): Strict<Sent<'_>>, limits: &Limits) -> Result<Item, Refused> {
+    sent.check(limits.room_name, limits.message).map_err(refused)?;
+    let Except { connections, users, rooms } = sent.except.map(|except| except.0).unwrap_or_default();
+    let exclude = Exclude::named(&connections, users, rooms).ok_or_else(|| {
+        Refused::bad_request(
+            "except.connections has to have names of connections, 20 hexadecimal digits each",
+        )
+    })?;
+    let payload = sent.payload.get().as_bytes().into();
+    let publication = Publication { event: sent.event, payload, exclude };
+    Ok(Item { room: sent.room.into(), publication: Arc::new(publication), id: sent.id })
 }
 
-impl SentExcept {
-    fn judge(self) -> Result<Exclude, Refused> {
-        let SentExcept { users, connections, rooms } = self;
-        if [users.len(), connections.len(), rooms.len()].into_iter().any(|len| len > EXCEPT_MAX) {
-            return Err(Refused::bad_request("except names at most 100 of each kind"));
-        }
-        let connections = connections.iter().map(|name| ConnectionId::parse(name));
-        let connections = connections.collect::<Option<_>>().ok_or_else(|| {
-            Refused::bad_request(
-                "except.connections has to have names of connections, 20 hexadecimal digits each",
-            )
-        })?;
-        Ok(Exclude { connections, users: users.into(), rooms: rooms.into() })
-    }
-}
-
-/// What has to be an object: without it an array of the same values in some order would do as well.
-struct Strict<T>(T);
-
-impl<'a, T: Deserialize<'a>> Deserialize<'a> for Strict<T> {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AnObject(PhantomData)).map(Strict)
-    }
-}
-
-struct AnObject<T>(PhantomData<T>);
-
-impl<'a, T: Deserialize<'a>> Visitor<'a> for AnObject<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, map: M) -> Result<T, M::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
+fn refused(bad: BadSent) -> Refused {
+    let (status, code) = match bad {
+        BadSent::Room(_) => (StatusCode::BAD_REQUEST, "room_name"),
+        BadSent::Event(_) => (StatusCode::BAD_REQUEST, "event_name"),
+        BadSent::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        BadSent::TooDeep | BadSent::Id | BadSent::Except => (StatusCode::BAD_REQUEST, "bad_request"),
+    };
+    Refused::new(status, code, bad.to_string())
 }
 
 /// The one value that a body is.
@@ -287,10 +217,6 @@ fn place_of(text: &[u8], at: usize) -> (usize, usize) {
 
 /// Items of a body.
 const ITEMS_MAX: usize = 1000;
-/// Names of one kind in an exclusion: each publication is held against all of them at every shard.
-const EXCEPT_MAX: usize = 100;
-/// Bytes of a publication's id.
-const ID_LEN_MAX: usize = 64;
 /// Bytes of a reason: what a close frame holds besides its code.
 const REASON_LEN_MAX: usize = 123;
 /// Bytes of a body that are read between two pauses.

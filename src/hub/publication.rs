@@ -42,6 +42,12 @@ impl Exclude {
     pub fn connection(connection: ConnectionId) -> Exclude {
         Exclude { connections: SmallVec::from_buf([connection]), ..Exclude::default() }
     }
+
+    /// Passes over connections, by their names, users and rooms; none if there can be no connection of such a name.
+    pub fn named(connections: &[Box<str>], users: Vec<Box<str>>, rooms: Vec<Box<str>>) -> Option<Exclude> {
+        let connections = connections.iter().map(|name| ConnectionId::parse(name)).collect::<Option<_>>()?;
+        Some(Exclude { connections, users: users.into(), rooms: rooms.into() })
+    }
 }
 
 /// The struct, its reference counts and the entry in a home's log, roughly.

@@ -9,6 +9,8 @@ pub mod http;
 pub mod json;
 pub mod native;
 pub mod room;
+#[cfg(feature = "server")]
+pub mod sent;
 pub mod sse;
 pub mod websocket;
 
