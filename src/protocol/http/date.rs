@@ -1,4 +1,4 @@
-//! The Date field: a Unix time as RFC 9110, section 5.6.7 has it written.
+//! Unix times as they are written: in the Date field (RFC 9110, section 5.6.7), and in JSON (RFC 3339).
 //!
 //! It must not ask for the time. Whoever has a clock writes the date once a second and lends it.
 
@@ -32,6 +32,32 @@ impl HttpDate {
     }
 }
 
+/// A date such as `1994-11-06T08:49:37Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonDate([u8; 20]);
+
+impl JsonDate {
+    /// The date `unix_s` seconds after the beginning of 1970; times after the year 9999 are written as its end.
+    pub fn from_unix_s(unix_s: u64) -> Self {
+        let unix_s = unix_s.min(LAST_S);
+        let (days, second) = (unix_s / DAY_S, unix_s % DAY_S);
+        let (year, month, day) = civil(days);
+        let mut text = *b"1970-01-01T00:00:00Z";
+        for (at, number) in [(0, year / 100), (2, year % 100), (5, month + 1), (8, day)] {
+            two_digits(&mut text, at, number);
+        }
+        for (at, number) in [(11, second / 3600), (14, second / 60 % 60), (17, second % 60)] {
+            two_digits(&mut text, at, number);
+        }
+        Self(text)
+    }
+
+    /// The date in ASCII.
+    pub fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+}
+
 /// Year, month from 0 and day from 1 of the day so many days after the beginning of 1970.
 ///
 /// Counts in years that begin in March, so that the leap day is a year's last, and in eras of 400 years, which
@@ -47,7 +73,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month < 2), month, day)
 }
 
-fn two_digits(text: &mut [u8; 29], at: usize, number: u64) {
+fn two_digits(text: &mut [u8], at: usize, number: u64) {
     text[at] = b'0' + (number / 10) as u8;
     text[at + 1] = b'0' + (number % 10) as u8;
 }
@@ -81,6 +107,19 @@ mod tests {
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
             assert_eq!(str::from_utf8(HttpDate::from_unix_s(unix_s).as_bytes()), Ok(text));
+        }
+    }
+
+    #[test]
+    fn dates_in_json_are_those_of_rfc_3339() {
+        for (unix_s, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (784_111_777, "1994-11-06T08:49:37Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_599, "2024-12-31T23:59:59Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(str::from_utf8(JsonDate::from_unix_s(unix_s).as_bytes()), Ok(text));
         }
     }
 

@@ -25,7 +25,7 @@ pub use chunked::{
     CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, ChunkedDecoder, ChunkedError, DROPPED_MAX, Piece,
     encode_chunk_size,
 };
-pub use date::HttpDate;
+pub use date::{HttpDate, JsonDate};
 pub use fields::{elements, has_token};
 pub use forward::{
     AnswerFraming, Answering, Forwarding, NotForwarded, check_forward, encode_answer, encode_forward,
