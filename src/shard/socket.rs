@@ -137,6 +137,20 @@ impl Socket {
         Ok(Some(take(&mut scratch[..len])))
     }
 
+    /// Nobody reads until [`Socket::resume`]: that the peer is not heard meanwhile is not held against it.
+    pub fn pause(&self) {
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
+            entry.timers.pause(self.shard.tick.get());
+        }
+    }
+
+    /// It is read again.
+    pub fn resume(&self) {
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
+            entry.timers.resume(self.shard.tick.get());
+        }
+    }
+
     /// From `within` on, `how` is shut down and [`Socket::is_expired`]. Replaces an earlier deadline.
     pub fn set_deadline(&self, within: Duration, how: Shutdown) {
         self.shard.set_deadline(self.key, within, how);

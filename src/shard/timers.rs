@@ -66,6 +66,8 @@ enum Beat {
     Pinged(Tick),
     /// Only listens, and was sent a comment at this tick. Its silence says nothing.
     Listening(Tick),
+    /// It is not read, and was pinged at this tick, or heard. Its silence is ours.
+    Unread(Tick),
 }
 
 impl Timers {
@@ -109,6 +111,20 @@ impl Timers {
         }
     }
 
+    /// From now on nobody reads what the peer sends: it is pinged as before, and not given up.
+    pub(super) fn pause(&mut self, now: Tick) {
+        if matches!(self.beat, Beat::Heard(_) | Beat::Pinged(_)) {
+            self.beat = Beat::Unread(now);
+        }
+    }
+
+    /// It is read again: from here its silence counts. What it was pinged meanwhile it may still answer.
+    pub(super) fn resume(&mut self, now: Tick) {
+        if matches!(self.beat, Beat::Unread(_)) {
+            self.beat = Beat::Heard(now);
+        }
+    }
+
     /// It was entered for `tick`, and is not in the wheel any more: what is due. After [`Due::Later`]
     /// or [`Due::Ping`] or [`Due::Comment`] with a tick it stands in the wheel again: enter it.
     pub(super) fn on_tick(&mut self, tick: Tick, every: Heartbeat) -> Due {
@@ -140,6 +156,10 @@ impl Timers {
                 self.beat = Beat::Listening(tick);
                 Due::Comment(self.enter_next(every))
             }
+            Beat::Unread(_) => {
+                self.beat = Beat::Unread(tick);
+                Due::Ping(self.enter_next(every))
+            }
             Beat::Off | Beat::Heard(_) => {
                 self.beat = Beat::Pinged(tick);
                 Due::Ping(self.enter_next(every))
@@ -150,7 +170,7 @@ impl Timers {
     fn beat_due(&self, every: Heartbeat) -> Option<Tick> {
         match self.beat {
             Beat::Off => None,
-            Beat::Heard(at) => Some(at.saturating_add(every.interval)),
+            Beat::Heard(at) | Beat::Unread(at) => Some(at.saturating_add(every.interval)),
             Beat::Pinged(at) => Some(at.saturating_add(every.timeout)),
             Beat::Listening(at) => Some(at.saturating_add(every.comment)),
         }
@@ -214,6 +234,33 @@ mod tests {
         assert_eq!(timers.on_tick(1550, EVERY), Due::Comment(Some(1850)));
         assert_eq!(timers.set_end(Some(1700)), Some(1700));
         assert_eq!(timers.on_tick(1700, EVERY), Due::Ended);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_is_pinged_and_never_given_up_until_it_is_read_again() {
+        let mut timers = Timers::default();
+        assert_eq!(timers.start_heartbeat(1000, 0, EVERY), Some(1250));
+        assert_eq!(timers.on_tick(1250, EVERY), Due::Ping(Some(1450)));
+        timers.pause(1440);
+        assert_eq!(timers.on_tick(1450, EVERY), Due::Later(Some(1690)));
+        assert_eq!(timers.on_tick(1690, EVERY), Due::Ping(Some(1940)));
+        assert_eq!(timers.on_tick(1940, EVERY), Due::Ping(Some(2190)));
+        timers.resume(2000);
+        assert_eq!(timers.on_tick(2190, EVERY), Due::Later(Some(2250)));
+        assert_eq!(timers.on_tick(2250, EVERY), Due::Ping(Some(2450)));
+        assert_eq!(timers.on_tick(2450, EVERY), Due::Silent);
+    }
+
+    #[test]
+    fn a_pause_changes_nothing_for_whoever_has_no_heartbeat() {
+        let mut timers = Timers::default();
+        timers.pause(7);
+        timers.resume(8);
+        assert_eq!(timers.on_tick(5000, EVERY), Due::Later(None));
+        assert_eq!(timers.start_comments(5000, 0, EVERY), Some(5300));
+        timers.pause(5100);
+        timers.resume(5200);
+        assert_eq!(timers.on_tick(5300, EVERY), Due::Comment(Some(5600)));
     }
 
     #[test]
