@@ -29,6 +29,8 @@ pub(super) struct Connection {
     /// Bytes of the batch in flight that no cursor stands for.
     pub(super) flight_bytes: usize,
     pub(super) activity: Activity,
+    /// Somebody asks, when it is gone, in which rooms it was.
+    pub(super) is_watched: bool,
     /// It is (being) told goodbye: it belongs to no room and takes no more commands.
     pub(super) leaving: bool,
 }
@@ -68,6 +70,7 @@ impl Connection {
             room_bytes: 0,
             flight_bytes: 0,
             activity: Activity::Idle,
+            is_watched: false,
             leaving: false,
         }
     }

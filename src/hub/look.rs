@@ -117,6 +117,22 @@ impl Hub {
         Some(Seen { user: connection.user.clone(), format: connection.format, rooms: rooms.collect() })
     }
 
+    /// From now on it is remembered in which rooms a connection was when it was told goodbye, until it is gone.
+    pub fn watch(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.is_watched = true;
+        }
+    }
+
+    /// The rooms of a connection, [`ROOMS_REMEMBERED_MAX`] at most; of one that is watched and was told goodbye, those
+    /// that it was in.
+    pub fn rooms_of(&self, key: ConnectionKey) -> Vec<Arc<str>> {
+        match self.last_rooms.get(&key) {
+            Some(rooms) => rooms.to_vec(),
+            None => self.see(key, ROOMS_REMEMBERED_MAX).map(|seen| seen.rooms).unwrap_or_default(),
+        }
+    }
+
     /// What a connection is to a room.
     pub fn relation(&self, key: ConnectionKey, room: &str) -> Relation {
         let Some(&room) = self.rooms_by_name.get(room) else { return Relation::Stranger };
@@ -256,6 +272,8 @@ fn order_of(key: ConnectionKey) -> u64 {
     key.data().as_ffi()
 }
 
+/// Rooms that are named of a connection that is gone.
+const ROOMS_REMEMBERED_MAX: usize = 100;
 /// Hexadecimal digits of a connection's name.
 const NAME_LEN: usize = 20;
 /// Connections of one user that are noted by its list.

@@ -193,6 +193,8 @@ pub struct Hub {
     too_slow: VecDeque<ConnectionKey>,
     dismissed: VecDeque<(ConnectionKey, CloseCode)>,
     fences: u64,
+    /// Of connections that are watched and were told goodbye: the rooms they were in. They go with the connection.
+    last_rooms: HashMap<ConnectionKey, Box<[Arc<str>]>, FixedState>,
     census: Census,
     counts: Counts,
 }
@@ -226,6 +228,7 @@ impl Hub {
             too_slow: VecDeque::new(),
             dismissed: VecDeque::new(),
             fences: 0,
+            last_rooms: HashMap::with_hasher(FixedState::default()),
             census: Census::default(),
             counts: Counts::default(),
         }
@@ -272,6 +275,7 @@ impl Hub {
             return;
         }
         self.leave_all(key, Unsent::Dropped);
+        self.last_rooms.remove(&key);
         self.users.leave(&mut self.connections, key);
         if let Some(connection) = self.connections.remove(key) {
             self.census.outbox_bytes -=

@@ -169,6 +169,11 @@ impl Hub {
     }
 
     pub(super) fn leave_all(&mut self, key: ConnectionKey, unsent: Unsent) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if connection.is_watched && !connection.leaving {
+            let rooms = self.rooms_of(key).into_boxed_slice();
+            self.last_rooms.insert(key, rooms);
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         for membership in std::mem::take(&mut connection.memberships) {
             self.detach(key, membership, unsent);

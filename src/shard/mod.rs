@@ -325,6 +325,12 @@ impl Shard {
         call(&mut self.hub.borrow_mut())
     }
 
+    /// The rooms that a connection is in, or was when it was told goodbye ([`Hub::rooms_of`]). Changes nothing, so that
+    /// it may be asked on the way out of a panic.
+    pub fn rooms_of(&self, key: ConnectionKey) -> Vec<Arc<str>> {
+        self.hub.borrow().rooms_of(key)
+    }
+
     /// Waits until a home has moved on, for a command that was told [`hub::Step::Wait`].
     pub async fn wait_for(&self, home: ShardId) {
         self.waiters[usize::from(home.0)].park().await;

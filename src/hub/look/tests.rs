@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::hub::{Join, Limits, Options, Step, Wire};
+use crate::hub::{CloseCode, Join, Limits, Options, Step, Wire};
 
 fn hub() -> Hub {
     let options = Options { shard: ShardId(0), shards: 1, name_seed: 1, epoch_seed: 2 };
@@ -153,4 +153,44 @@ fn a_name_is_parsed_if_it_is_one_that_is_displayed() {
     ] {
         assert_eq!(ConnectionId::parse(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn of_a_connection_that_is_watched_the_last_rooms_are_known_until_it_is_gone() {
+    for (watched, ended) in [(true, ["a", "b"].as_slice()), (false, &[])] {
+        let mut hub = hub();
+        let key = enter(&mut hub, "ada", "a");
+        if watched {
+            hub.watch(key);
+        }
+        assert_eq!(hub.join(key, "b", Join::default()), Ok(Step::Done));
+        let rooms = |hub: &Hub| {
+            let mut names: Vec<String> = hub.rooms_of(key).iter().map(|name| name.to_string()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(rooms(&hub), ["a", "b"]);
+        hub.say_goodbye(key, CloseCode::GOING_AWAY, "");
+        assert_eq!((hub.members("a"), hub.members("b")), (0, 0));
+        assert_eq!(rooms(&hub), *ended);
+        hub.say_goodbye(key, CloseCode::GOING_AWAY, "again");
+        assert_eq!(rooms(&hub), *ended, "a second goodbye changes nothing");
+        hub.disconnect(key);
+        assert_eq!(rooms(&hub), [""; 0]);
+        assert!(hub.last_rooms.is_empty(), "nothing is kept of who is gone");
+    }
+}
+
+#[test]
+fn as_many_last_rooms_are_remembered_as_are_told() {
+    let limits = Limits { rooms_per_connection: 200, ..hub().limits };
+    let mut hub = hub();
+    hub.set_limits(limits);
+    let key = hub.connect("ada".into(), Wire::Native);
+    hub.watch(key);
+    for n in 0..150 {
+        assert_eq!(hub.join(key, &format!("r{n}"), Join::default()), Ok(Step::Done));
+    }
+    hub.say_goodbye(key, CloseCode::GOING_AWAY, "");
+    assert_eq!(hub.rooms_of(key).len(), ROOMS_REMEMBERED_MAX);
 }
