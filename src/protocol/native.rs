@@ -253,6 +253,36 @@ pub fn encode_ack(out: &mut BytesMut, id: &RequestId, position: Option<&str>, re
     );
 }
 
+/// Appends the answer to an event that the application has replied to: `{"type":"ack","id":…,"reply":…}`. `reply` is
+/// well-formed JSON and is copied as it is.
+pub fn encode_replied(out: &mut BytesMut, id: &RequestId, reply: &str) {
+    put_frame(
+        out,
+        &[
+            Part::Raw(br#"{"type":"ack","id":"#),
+            Part::Raw(id.0.as_bytes()),
+            Part::Raw(br#","reply":"#),
+            Part::Raw(reply.as_bytes()),
+            Part::Raw(b"}"),
+        ],
+    );
+}
+
+/// Appends what the application replies to an event without an id: `{"type":"reply","event":…,"payload":…}`. `payload`
+/// is well-formed JSON and is copied as it is.
+pub fn encode_reply(out: &mut BytesMut, event: &str, payload: &str) {
+    put_frame(
+        out,
+        &[
+            Part::Raw(br#"{"type":"reply","event":""#),
+            Part::Text(event),
+            Part::Raw(br#"","payload":"#),
+            Part::Raw(payload.as_bytes()),
+            Part::Raw(b"}"),
+        ],
+    );
+}
+
 /// A position as a further key; it is plain ASCII.
 fn position_parts(position: Option<&str>) -> [Part<'_>; 3] {
     match position {

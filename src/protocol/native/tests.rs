@@ -99,6 +99,19 @@ fn a_position_stands_behind_what_it_is_of() {
 }
 
 #[test]
+fn a_reply_stands_in_the_ack_or_alone() {
+    let id = request(r#"{"type":"ping","id":"x"}"#).id.expect("an id");
+    assert_eq!(
+        frame(|out| encode_replied(out, &id, r#"{"a": 1.0}"#))[2..],
+        *br#"{"type":"ack","id":"x","reply":{"a": 1.0}}"#
+    );
+    assert_eq!(
+        frame(|out| encode_reply(out, "say \"hi\"", "null"))[2..],
+        *br#"{"type":"reply","event":"say \"hi\"","payload":null}"#
+    );
+}
+
+#[test]
 fn an_id_comes_back_byte_for_byte() {
     let longest = format!("\"{}\"", "x".repeat(62));
     for id in ["1", "-1.50E+3", "12345678901234567890123", r#""""#, r#""\u00e9\ud800""#, &longest] {
