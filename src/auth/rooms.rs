@@ -5,10 +5,24 @@
 use crate::auth::Identity;
 use crate::config::{Access, History, RoomRule};
 
+/// What the rules say to a join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Says {
+    /// It may be.
+    Yes,
+    /// It may not.
+    No,
+    /// The application is to be asked.
+    AskHook,
+}
+
 /// Whether `identity` may become a member of `room`.
-pub fn may_join(rules: &[RoomRule], identity: &Identity, room: &str) -> bool {
-    let rule = rule_of(rules, room);
-    rule.is_some_and(|rule| grants(rule.join, rule, identity, room))
+pub fn join(rules: &[RoomRule], identity: &Identity, room: &str) -> Says {
+    match rule_of(rules, room) {
+        Some(rule) if rule.join == Access::Hook => Says::AskHook,
+        Some(rule) if grants(rule.join, rule, identity, room) => Says::Yes,
+        _ => Says::No,
+    }
 }
 
 /// Whether `identity` may publish to `room`. This needs no membership.
@@ -32,7 +46,7 @@ fn grants(access: Access, rule: &RoomRule, identity: &Identity, room: &str) -> b
     let user = Some(&*identity.user);
     match access {
         Access::Anyone => true,
-        // Whom the application is asked about is not judged here.
+        // What the application is asked is not judged here.
         Access::Nobody | Access::Hook => false,
         // Whom nobody vouched for is refused by the rest, whatever the name.
         Access::Authenticated => identity.authenticated,
@@ -50,6 +64,10 @@ fn grants(access: Access, rule: &RoomRule, identity: &Identity, room: &str) -> b
 mod tests {
     use super::*;
     use crate::config::{History, Pattern};
+
+    fn may_join(rules: &[RoomRule], identity: &Identity, room: &str) -> bool {
+        join(rules, identity, room) == Says::Yes
+    }
 
     fn rule(pattern: &str, join: Access, publish: Access) -> RoomRule {
         RoomRule {
@@ -128,6 +146,16 @@ mod tests {
         let ada = identity("ada", &["*"]);
         for access in [Access::Nobody, Access::Owner] {
             assert!(!may_join(&[rule("*", access, access)], &ada, "lobby"), "{access}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_says_hook_says_neither_yes_nor_no_to_anybody() {
+        let rules = [rule("chat:*", Access::Hook, Access::Nobody), rule("*", Access::Anyone, Access::Nobody)];
+        for identity in [identity("ada", &["*"]), Identity::anonymous()] {
+            assert_eq!(join(&rules, &identity, "chat:a"), Says::AskHook);
+            assert_eq!(join(&rules, &identity, "lobby"), Says::Yes);
+            assert!(!may_publish(&rules, &identity, "chat:a"));
         }
     }
 
