@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::reload::{self, Order, Terms};
 use super::{Event, Listeners, accept, logs};
+use crate::backend::hooks::Hooks;
 use crate::backend::{Station, health};
 use crate::config::Config;
 use crate::hub::{Options, ShardId};
@@ -149,8 +150,9 @@ async fn serve(kit: Kit) -> io::Result<()> {
     drop(ear);
     let keeper = reload::keeper_of(&terms.settings.config);
     let station = Station::new(node.metrics[port.index()].clone());
+    let hooks = Hooks::new(node.metrics.len(), node.metrics[port.index()].clone());
     let requests = Requests::new(node.run, port.index());
-    let services = Rc::new(Services::new(terms.settings, pages, requests, station));
+    let services = Rc::new(Services::new(terms.settings, pages, requests, station, hooks));
     let public = services.clone();
     let admit: crate::shard::Door = Box::new(move |shard, arrival| {
         transport::admit(shard, &public, Door::Public, arrival);
@@ -162,6 +164,7 @@ async fn serve(kit: Kit) -> io::Result<()> {
     if is_first {
         net::spawn(watch_backends(shard.clone(), services.clone()));
     }
+    services.attend(&shard);
     net::spawn(reload::obey(shard.clone(), services.clone(), orders, events.clone()));
     let mut accepting = Vec::new();
     for (door, socket) in listeners.sockets {
@@ -182,6 +185,8 @@ async fn serve(kit: Kit) -> io::Result<()> {
     }
     shard.node().quota.close();
     shard.emptied().await;
+    // Nobody is left of whom anything could be told: the application hears of the last before the process goes.
+    services.hooks().settled().await;
     let _ = events.send(Event::Emptied);
     // The process ends when all shards are empty; until then this one still has rooms' homes to keep.
     std::future::pending().await

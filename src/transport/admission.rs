@@ -10,8 +10,8 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::request::Name;
 use super::{Door, Pages, Settings, script, sse};
 use crate::api;
-use crate::auth::{Identity, TokenError, origin, token};
-use crate::config::{Mode, Refuse};
+use crate::auth::{Identity, TokenError, jwt, origin, token};
+use crate::config::{HookEvent, Mode, Refuse};
 use crate::protocol::http::{Handshake, Head, Response, handshake};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::Shard;
@@ -29,14 +29,23 @@ pub(super) enum Admission {
 }
 
 /// What an upgraded connection is for.
-#[derive(Debug)]
 pub(super) enum Upgrade {
-    /// The native protocol, as this user.
-    Native(Identity),
+    /// The native protocol.
+    Native(Newcomer),
     /// Everything is sent back.
     Echo,
     /// To be told why it is refused, where a browser can see it.
     Refused(CloseCode, &'static str),
+}
+
+/// Who comes, as far as it is known before the application is asked.
+pub(super) struct Newcomer {
+    /// None with `auth.mode = "hook"`: the application says who it is.
+    pub(super) identity: Option<Identity>,
+    /// What it brought along there, not judged.
+    pub(super) token: Option<Box<str>>,
+    /// All claims of its token, where there is one that was judged, and the application hears of it.
+    pub(super) claims: Option<Box<str>>,
 }
 
 /// Why a request is nobody's.
@@ -53,12 +62,14 @@ impl Stranger {
     pub(super) fn response(&self) -> Response {
         match self {
             Stranger::Origin(message) => Response::json_error(StatusCode::FORBIDDEN, "origin", message),
-            Stranger::Token(error) => {
-                let response =
-                    Response::json_error(StatusCode::UNAUTHORIZED, "unauthorized", &error.to_string());
-                response.with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-            }
+            Stranger::Token(error) => Self::unauthorized(&error.to_string()),
         }
+    }
+
+    /// The answer to whoever could be somebody with a good token.
+    pub(super) fn unauthorized(message: &str) -> Response {
+        Response::json_error(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 }
 
@@ -135,7 +146,7 @@ fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Respons
 /// Whose a handshake is, or its refusal.
 fn admit(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
     let stranger = match identify(head, court) {
-        Ok(identity) => return Ok(Upgrade::Native(identity)),
+        Ok(newcomer) => return Ok(Upgrade::Native(newcomer)),
         Err(stranger) => stranger,
     };
     match (&stranger, court.settings.config.auth.refuse) {
@@ -149,12 +160,12 @@ fn admit(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
     }
 }
 
-/// Whose a request is.
-pub(super) fn identify(head: &Head, court: Court<'_>) -> Result<Identity, Stranger> {
+/// Whose a request is, as far as it can be told here.
+pub(super) fn identify(head: &Head, court: Court<'_>) -> Result<Newcomer, Stranger> {
     let Court { settings, request, now_s, .. } = court;
     check_origin(head, settings)?;
     if settings.config.auth.mode == Mode::None {
-        return Ok(Identity::anonymous());
+        return Ok(Newcomer { identity: Some(Identity::anonymous()), token: None, claims: None });
     }
     verify(head, settings, now_s).map_err(|error| match error {
         TokenError::NoOrigin => {
@@ -175,14 +186,22 @@ pub(super) fn check_origin(head: &Head, settings: &Settings) -> Result<(), Stran
     Err(Stranger::Origin("this origin is not in auth.allowed_origins"))
 }
 
-fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Identity, TokenError> {
+fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Newcomer, TokenError> {
     let cookie = settings.config.auth.cookie.as_deref();
     let token = token::token_of(&head.headers, head.query.as_deref(), cookie)?;
     if token.as_ref().is_some_and(token::Token::by_cookie) && !origin::is_known(&head.headers) {
         return Err(TokenError::NoOrigin);
     }
     match (token, &settings.verifier) {
-        (Some(token), Some(verifier)) => verifier.verify(token.as_str(), now_s),
+        (token, None) if settings.config.auth.mode == Mode::Hook => {
+            let token = token.map(|token| token.as_str().into());
+            Ok(Newcomer { identity: None, token, claims: None })
+        }
+        (Some(token), Some(verifier)) => {
+            let identity = Some(verifier.verify(token.as_str(), now_s)?);
+            let claims = settings.hooks_want(HookEvent::Connect).then(|| None);
+            Ok(Newcomer { identity, token: None, claims: claims.flatten() })
+        }
         _ => Err(TokenError::Missing("token")),
     }
 }

@@ -4,6 +4,7 @@
 //! extend, and so is a body; what arrives behind a head that upgrades is kept for the WebSocket.
 
 mod body;
+mod greeting;
 
 use std::cell::Cell;
 use std::io;
@@ -14,7 +15,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tracing::debug;
 
-use super::admission::{self, Admission, Court, Upgrade};
+use super::admission::{self, Admission, Court};
+use super::hooks::Guest;
 use super::request::{Name, Number, Shown, shown_method};
 use super::{Door, Services, Settings, address_full, client, linger, sse};
 use crate::net::{Writer, unix_s};
@@ -23,8 +25,11 @@ use crate::protocol::http::{
     After, Body, Handshake, Head, HeadDecoder, HeadError, HttpDate, Response, encode_response,
     encode_stream_head,
 };
-use crate::protocol::websocket::encode_close;
+use crate::protocol::websocket::{CloseCode, encode_close};
 use crate::shard::Socket;
+
+use greeting::Welcome;
+pub(super) use greeting::{Known, Turned};
 
 /// What a socket becomes for the rest of its life.
 pub(super) enum Became {
@@ -46,7 +51,7 @@ pub(super) struct Upgraded {
 
 /// What it is for.
 pub(super) enum Purpose {
-    Native(Box<crate::auth::Identity>),
+    Native(Box<crate::auth::Identity>, Option<Box<Guest>>),
     Echo,
 }
 
@@ -118,9 +123,23 @@ pub(super) async fn serve(
             }
             Admission::Upgrade(handshake, upgrade) => {
                 metrics.handshakes_total.add(1);
-                return exchange.upgrade(&handshake, upgrade).await.map(Became::WebSocket);
+                match Box::pin(exchange.greet(upgrade, &head)).await {
+                    Ok(welcome) => return exchange.upgrade(&handshake, welcome).await.map(Became::WebSocket),
+                    Err(response) => {
+                        if !exchange.answer_head(door, &mut head, response).await {
+                            return None;
+                        }
+                    }
+                }
             }
-            Admission::Stream(granted) => return Some(Became::Stream(exchange.stream(granted))),
+            Admission::Stream(granted) => match Box::pin(exchange.greet_listener(granted, &head)).await {
+                Ok(granted) => return Some(Became::Stream(exchange.stream(granted))),
+                Err(response) => {
+                    if !exchange.answer_head(door, &mut head, response).await {
+                        return None;
+                    }
+                }
+            },
         }
     }
 }
@@ -265,7 +284,7 @@ impl<'a> Exchange<'a> {
         linger::a_little(self.socket, HANG_UP_WITHIN).await;
     }
 
-    fn stream(self, granted: Box<sse::Granted>) -> sse::Opening {
+    fn stream(self, granted: sse::Granted) -> sse::Opening {
         let response = self.named(granted.response.clone());
         let mut head = BytesMut::with_capacity(STREAM_HEAD_BYTES);
         let date = HttpDate::from_unix_s(unix_s());
@@ -274,19 +293,19 @@ impl<'a> Exchange<'a> {
         sse::Opening { writer: self.writer, granted, request, head, unasked_bytes }
     }
 
-    async fn upgrade(mut self, handshake: &Handshake, upgrade: Upgrade) -> Option<Upgraded> {
+    async fn upgrade(mut self, handshake: &Handshake, welcome: Welcome) -> Option<Upgraded> {
         let mut switching = BytesMut::with_capacity(SWITCHING_BYTES);
         let name = self.name();
         handshake.encode_switching(&mut switching, &[("X-Request-Id", &name.to_string())]);
-        let purpose = match upgrade {
-            Upgrade::Native(identity) => Purpose::Native(Box::new(identity)),
-            Upgrade::Echo => Purpose::Echo,
-            Upgrade::Refused(code, reason) => {
+        let purpose = match welcome {
+            Welcome::In(purpose) => purpose,
+            Welcome::Out(code, reason) => {
                 let metrics = self.socket.shard().metrics();
-                metrics.unauthorized_total.add(1);
+                let is_stranger = code == CloseCode::UNAUTHORIZED || code == CloseCode::TOKEN_EXPIRED;
+                metrics.unauthorized_total.add(u64::from(is_stranger));
                 metrics.closes.by_code(code.to_wire()).add(1);
                 debug!(request = %name, peer = %self.socket.peer(), code = code.to_wire(), "refused");
-                encode_close(&mut switching, code, reason);
+                encode_close(&mut switching, code, &reason);
                 if self.write_bytes(switching.freeze()).await {
                     self.hang_up().await;
                 }

@@ -6,6 +6,7 @@
 mod admission;
 mod client;
 mod exchange;
+mod hooks;
 mod linger;
 mod native;
 mod request;
@@ -26,8 +27,9 @@ use tracing::{debug, error};
 
 use crate::api;
 use crate::auth::jwt::{NoVerifier, Verifier};
+use crate::backend::hooks::Hooks;
 use crate::backend::{Backends, Boards, Station};
-use crate::config::{Config, Mode, RoomRule};
+use crate::config::{Config, HookEvent, Mode, RoomRule};
 use crate::net::{Instant, Writer, catch, now, spawn};
 use crate::protocol::http::{Head, Response};
 use crate::protocol::websocket::{CloseCode, Limits};
@@ -44,10 +46,26 @@ pub struct Services {
     requests: Requests,
     station: Rc<Station>,
     backends: RefCell<Rc<Backends>>,
+    hooks: Rc<Hooks>,
     /// Bytes of bodies that are read or answered, and of answers that are written, of the operators' calls.
     body_bytes: Cell<usize>,
-    /// When a handler's panic was said last.
-    panic_said: Cell<Option<Instant>>,
+    panic_said: Said,
+    not_whole_said: Said,
+}
+
+/// When something was said last that is said once a second at most: a peer may have found a way to cause it.
+#[derive(Default)]
+struct Said(Cell<Option<Instant>>);
+
+impl Said {
+    /// Whether it may be said now; then it is.
+    fn may(&self, now: Instant) -> bool {
+        let may = self.0.get().is_none_or(|last| now - last >= SAID_EVERY);
+        if may {
+            self.0.set(Some(now));
+        }
+        may
+    }
 }
 
 /// What was configured, as it holds between two reloads.
@@ -67,23 +85,27 @@ pub struct Settings {
 pub type Pages = Arc<dyn Fn(&Head) -> Option<Response> + Send + Sync>;
 
 impl Services {
-    /// By these settings, with these pages besides the configured paths, names for requests, and what this worker's
-    /// backends have in common.
+    /// By these settings, with these pages besides the configured paths, names for requests, what this worker's
+    /// backends have in common, and its hooks.
     pub fn new(
         settings: Settings,
         pages: Option<Pages>,
         requests: Requests,
         station: Rc<Station>,
+        hooks: Rc<Hooks>,
     ) -> Services {
         let backends = Backends::new(&settings.config, &settings.boards, &station, None);
+        hooks.configure(&settings.config);
         Services {
             station,
             backends: RefCell::new(Rc::new(backends)),
             settings: RefCell::new(Rc::new(settings)),
             pages,
             requests,
+            hooks,
             body_bytes: Cell::default(),
-            panic_said: Cell::default(),
+            panic_said: Said::default(),
+            not_whole_said: Said::default(),
         }
     }
 
@@ -102,14 +124,14 @@ impl Services {
         &self.station
     }
 
-    /// Whether a panic may be said in the log: once a second, for a peer may have found a way to cause them.
-    fn may_say_panic(&self) -> bool {
-        let now = now();
-        let may = self.panic_said.get().is_none_or(|last| now - last >= PANIC_SAID_EVERY);
-        if may {
-            self.panic_said.set(Some(now));
-        }
-        may
+    /// The hooks of this worker.
+    pub fn hooks(&self) -> &Rc<Hooks> {
+        &self.hooks
+    }
+
+    /// What the application answers to what it is told may publish, in this shard's name.
+    pub fn attend(self: &Rc<Self>, shard: &Rc<Shard>) {
+        hooks::publish_answers(shard, self);
     }
 
     /// Other settings hold from now on, for connections that are open too.
@@ -117,6 +139,7 @@ impl Services {
         let backends =
             Backends::new(&settings.config, &settings.boards, &self.station, Some(&self.backends()));
         *self.backends.borrow_mut() = Rc::new(backends);
+        self.hooks.configure(&settings.config);
         *self.settings.borrow_mut() = Rc::new(settings);
     }
 }
@@ -135,6 +158,11 @@ impl Settings {
         let keys = api::Keys::new(&config.admin.keys);
         let boards = Arc::new(Boards::new(&config, earlier));
         Ok(Settings { config, verifier, keys, boards })
+    }
+
+    /// Whether the application is told of, or asked, this.
+    fn hooks_want(&self, event: HookEvent) -> bool {
+        self.config.hooks.as_ref().is_some_and(|hooks| hooks.events.contains(&event))
     }
 
     fn rules(&self) -> &[RoomRule] {
@@ -210,7 +238,7 @@ pub fn admit(shard: &Rc<Shard>, services: &Rc<Services>, door: Door, arrival: Ar
         if let Err(panicked) = catch(served).await {
             // In protocol or transport: this connection's state is gone, nobody else's is touched.
             socket.shard().metrics().panics_total.add(1);
-            if services.may_say_panic() {
+            if services.panic_said.may(now()) {
                 let request = services.requests.name(request.get());
                 let connection = socket.connection().map(|key| display(socket.shard().connection_id(key)));
                 error!(peer = %socket.peer(), %request, connection, %panicked, "a connection's handler panicked");
@@ -247,5 +275,5 @@ enum Reader {
     Stream(Box<sse::Reader>),
 }
 
-/// How often a handler's panic is said at most; `vestibule_panics_total` has them all.
-const PANIC_SAID_EVERY: Duration = Duration::from_secs(1);
+/// How often a thing is said at most; the metrics have them all.
+const SAID_EVERY: Duration = Duration::from_secs(1);

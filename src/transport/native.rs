@@ -1,11 +1,14 @@
 //! The native protocol's commands: judged by the room rules, then done by the hub.
 //!
-//! What a rule refuses is answered with an error and the connection stays. Keeps nothing of a room.
+//! What a rule refuses is answered with an error and the connection stays. What the application is to be asked or told
+//! is handed back. Keeps nothing of a room.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::auth::{Identity, TokenError, rooms};
+use crate::backend::hooks::Happening;
+use crate::config::HookEvent;
 use crate::hub::{self, ConnectionKey, Exclude, Join, Publication, Refusal, ShardId, Since, Step};
 use crate::net::unix_s;
 use crate::protocol::native::{self, Command, ErrorCode, Request, RequestId};
@@ -29,6 +32,22 @@ pub(super) struct Caller<'a> {
     pub(super) spoke: &'a Cell<bool>,
 }
 
+/// What is still to be done for a message, or because of it.
+pub(super) enum Pending {
+    /// A command has to wait for this home.
+    Wait(ShardId, Blocked),
+    /// The application is to be asked.
+    Ask(Box<Asked>),
+    /// The connection left a room: the application is to be told.
+    Left(Box<str>),
+}
+
+/// What the application is asked before it is done.
+pub(super) enum Asked {
+    Join { room: Box<str>, id: Option<RequestId>, since: Option<Since> },
+    Event { event: Box<str>, payload: Box<[u8]>, id: Option<RequestId> },
+}
+
 /// A command that has to wait for a home.
 pub(super) enum Blocked {
     Join { room: Box<str>, id: Option<RequestId>, since: Option<Since> },
@@ -48,8 +67,8 @@ impl Native {
         &self.identity.user
     }
 
-    /// Does what a message asks for, or answers why not. What has to wait is handed back.
-    pub(super) fn on_text(&mut self, text: &[u8], caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
+    /// Does what a message asks for, or answers why not. What remains to be done is handed back.
+    pub(super) fn on_text(&mut self, text: &[u8], caller: Caller<'_>) -> Option<Pending> {
         let Request { id, command } = match Request::decode(text) {
             Ok(request) => request,
             Err(rejected) => {
@@ -59,7 +78,7 @@ impl Native {
         };
         caller.count(&command);
         match self.execute(command, id.as_ref(), caller) {
-            Ok(blocked) => blocked,
+            Ok(pending) => pending,
             Err(refused) => {
                 caller.reply_error(id.as_ref(), &refused);
                 None
@@ -72,26 +91,40 @@ impl Native {
         command: Command,
         id: Option<&RequestId>,
         caller: Caller<'_>,
-    ) -> Result<Option<(ShardId, Blocked)>, Refused> {
+    ) -> Result<Option<Pending>, Refused> {
         let Caller { shard, settings, key, .. } = caller;
         match command {
             Command::Join { room, since } => {
-                self.check(&room, settings, rooms::may_join)?;
+                check_name(&room, settings)?;
+                let says = rooms::join(settings.rules(), &self.identity, &room);
+                let asks = says == rooms::Says::AskHook && settings.hooks_want(HookEvent::Join);
+                if says != rooms::Says::Yes && !asks {
+                    return Err(FORBIDDEN);
+                }
                 let bad_since = || Refused(ErrorCode::BadMessage, native::BAD_SINCE);
                 let since = since.map(|since| Since::parse(&since).ok_or_else(bad_since)).transpose()?;
-                let join = Blocked::Join { room, id: id.cloned(), since };
-                join.execute(caller)
+                let id = id.cloned();
+                if asks {
+                    return Ok(Some(Pending::Ask(Box::new(Asked::Join { room, id, since }))));
+                }
+                Blocked::Join { room, id, since }.execute(caller)
             }
             Command::Leave { room } => {
-                let left = shard.with_hub(|hub| hub.leave(key, &room, id));
-                left.map(|()| None).map_err(Refused::from)
+                shard.with_hub(|hub| hub.leave(key, &room, id)).map_err(Refused::from)?;
+                Ok(settings.hooks_want(HookEvent::Leave).then_some(Pending::Left(room)))
             }
             Command::Broadcast { room, event, payload } => {
-                self.check(&room, settings, rooms::may_publish)?;
+                check_name(&room, settings)?;
+                if !rooms::may_publish(settings.rules(), &self.identity, &room) {
+                    return Err(FORBIDDEN);
+                }
                 let exclude = Exclude::connection(shard.connection_id(key));
                 let publication = Arc::new(Publication { event, payload, exclude });
                 let publish = Blocked::Publish { room, publication, id: id.cloned() };
                 publish.execute(caller)
+            }
+            Command::Event { event, payload } if settings.hooks_want(HookEvent::Message) => {
+                Ok(Some(Pending::Ask(Box::new(Asked::Event { event, payload, id: id.cloned() }))))
             }
             Command::Event { .. } => Err(Refused(ErrorCode::NoHook, "no backend listens to events")),
             Command::Refresh { token } => {
@@ -136,26 +169,55 @@ impl Native {
         self.identity = identity;
         Ok(())
     }
+}
 
-    /// Whether a room's name can be one, and its rule lets this user do it.
-    fn check(
-        &self,
-        room: &str,
-        settings: &Settings,
-        may: impl FnOnce(&[crate::config::RoomRule], &Identity, &str) -> bool,
-    ) -> Result<(), Refused> {
-        check_room_name(room, settings.config.limits.room_name)
-            .map_err(|bad| Refused(ErrorCode::RoomName, bad.message()))?;
-        if !may(settings.rules(), &self.identity, room) {
-            return Err(Refused(ErrorCode::Forbidden, "no rule allows this in that room"));
+/// Whether a room's name can be one.
+fn check_name(room: &str, settings: &Settings) -> Result<(), Refused> {
+    let checked = check_room_name(room, settings.config.limits.room_name);
+    checked.map_err(|bad| Refused(ErrorCode::RoomName, bad.message()))
+}
+
+impl Asked {
+    /// What the application is asked.
+    pub(super) fn happening(&self) -> Happening<'_> {
+        match self {
+            Asked::Join { room, .. } => Happening::Join { room },
+            Asked::Event { event, payload, .. } => {
+                let payload =
+                    std::str::from_utf8(payload).expect("a part of a text message, between its signs");
+                Happening::Message { event, payload }
+            }
         }
-        Ok(())
+    }
+
+    /// The application has nothing against it: it is answered, or goes its way as where no hook is asked.
+    pub(super) fn on_allowed(self, reply: Option<&str>, caller: Caller<'_>) -> Option<Blocked> {
+        match self {
+            Asked::Join { room, id, since } => Some(Blocked::Join { room, id, since }),
+            Asked::Event { event, id, .. } => {
+                caller.shard.with_hub(|hub| {
+                    hub.reply(caller.key, |out| match (&id, reply) {
+                        (Some(id), Some(reply)) => native::encode_replied(out, id, reply),
+                        (Some(id), None) => native::encode_ack(out, id, None, None),
+                        (None, Some(reply)) => native::encode_reply(out, &event, reply),
+                        (None, None) => (),
+                    })
+                });
+                None
+            }
+        }
+    }
+
+    /// It does not happen.
+    pub(super) fn on_refused(&self, code: ErrorCode, message: &str, caller: Caller<'_>) {
+        let (Asked::Join { id, .. } | Asked::Event { id, .. }) = self;
+        caller.refuse(id.as_ref(), code, message);
     }
 }
 
 impl Blocked {
     /// Another try; what still has to wait is handed back.
-    pub(super) fn retry(self, caller: Caller<'_>) -> Option<(ShardId, Blocked)> {
+    pub(super) fn retry(self, caller: Caller<'_>) -> Option<Pending> {
         let id = match &self {
             Blocked::Join { id, .. } | Blocked::Publish { id, .. } => id.clone(),
         };
@@ -165,7 +227,7 @@ impl Blocked {
         })
     }
 
-    fn execute(self, caller: Caller<'_>) -> Result<Option<(ShardId, Blocked)>, Refused> {
+    fn execute(self, caller: Caller<'_>) -> Result<Option<Pending>, Refused> {
         let key = caller.key;
         // A publication opens a room too, where its rule keeps a history.
         if matches!(self, Blocked::Join { .. }) || caller.shard.keeps_history() {
@@ -181,7 +243,7 @@ impl Blocked {
         });
         match step.map_err(Refused::from)? {
             Step::Done => Ok(None),
-            Step::Wait(home) => Ok(Some((home, self))),
+            Step::Wait(home) => Ok(Some(Pending::Wait(home, self))),
         }
     }
 }
@@ -221,9 +283,14 @@ impl Caller<'_> {
         }
     }
 
-    fn reply_error(self, id: Option<&RequestId>, refused: &Refused) {
+    fn reply_error(self, id: Option<&RequestId>, &Refused(code, message): &Refused) {
+        self.refuse(id, code, message);
+    }
+
+    fn refuse(self, id: Option<&RequestId>, code: ErrorCode, message: &str) {
         self.shard.metrics().message_errors_total.add(1);
-        let Refused(code, message) = *refused;
         self.shard.with_hub(|hub| hub.reply(self.key, |out| native::encode_error(out, id, code, message)));
     }
 }
+
+const FORBIDDEN: Refused = Refused(ErrorCode::Forbidden, "no rule allows this in that room");

@@ -11,12 +11,13 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::exchange::{Purpose, Upgraded};
-use super::native::{Blocked, Caller, Native};
+use super::hooks::{self, Guest};
+use super::native::{Asked, Blocked, Caller, Native, Pending};
 use super::request::{Name, Number};
-use super::{Services, Settings, linger};
+use super::{Services, Settings, linger, sse};
 use crate::hub::{ConnectionKey, ShardId, Wire};
 use crate::net::unix_s;
-use crate::protocol::native;
+use crate::protocol::native::{self, ErrorCode};
 use crate::protocol::websocket::frame::HEADER_LEN_MAX;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
 use crate::quota::{AddressKey, Pace};
@@ -24,7 +25,8 @@ use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
 /// Serves a connection to its end.
 pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
-    loop {
+    let mut is_told = reader.has_orders() && !Box::pin(reader.begin()).await;
+    while !is_told {
         let progress = if reader.is_waiting() {
             reader.take_rest()
         } else {
@@ -40,13 +42,14 @@ pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
         match progress {
             Progress::More => (),
             Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
+            Progress::Ask(asked) => Box::pin(reader.ask(socket, *asked)).await,
             Progress::Full => {
                 if !Box::pin(socket.written(reader.connection.key)).await {
                     return;
                 }
             }
             Progress::Gone => return,
-            Progress::Goodbye => break,
+            Progress::Goodbye => is_told = true,
         }
     }
     drop(reader);
@@ -59,6 +62,8 @@ enum Progress {
     More,
     /// The rest was kept until this home has moved on.
     WaitFor(ShardId),
+    /// The rest was kept until the application has been asked.
+    Ask(Box<Asked>),
     /// The rest was kept until the peer has read what it was replied.
     Full,
     /// The peer hung up.
@@ -90,6 +95,8 @@ struct Connection {
     pace: Pace,
     /// Whether it has sent a broadcast or an event: who only listens could do so over plain HTTP.
     spoke: Cell<bool>,
+    /// What hooks have to know of it, if they have to do with it.
+    guest: Option<Box<Guest>>,
 }
 
 impl Reader {
@@ -97,20 +104,24 @@ impl Reader {
     pub(super) fn open(socket: &Socket, services: Rc<Services>, upgraded: Upgraded) -> Reader {
         let Upgraded { writer, purpose, request, switching, rest } = upgraded;
         let shard = socket.shard();
-        let (key, native) = match purpose {
+        let (key, native, mut guest) = match purpose {
             Purpose::Echo => {
-                (socket.connect(writer, ("echo".into(), Wire::Native), switching, |_, _| ()), None)
+                let key = socket.connect(writer, ("echo".into(), Wire::Native), switching, |_, _| ());
+                (key, None, None)
             }
-            Purpose::Native(identity) => {
+            Purpose::Native(identity, guest) => {
                 let user = identity.user.clone();
                 let key = socket.connect(writer, (user.clone(), Wire::Native), switching, |out, key| {
                     let connection = shard.connection_id(key).to_string();
                     native::encode_connected(out, &user, &connection, shard.index());
                 });
                 shard.set_expiry(key, identity.lasts(unix_s()));
-                (key, Some(Native::new(*identity)))
+                (key, Some(Native::new(*identity)), guest)
             }
         };
+        if let Some(guest) = &mut guest {
+            guest.is_born(shard, key);
+        }
         let (name, peer, connection) =
             (services.requests.name(request), socket.peer(), shard.connection_id(key));
         let user = native.as_ref().map(Native::user);
@@ -118,7 +129,7 @@ impl Reader {
         shard.metrics().receive_only_connections.add(1);
         let (address, pace, spoke) = (socket.address(), Pace::default(), Cell::new(false));
         let shard = shard.clone();
-        let connection = Connection { shard, services, key, request, native, address, pace, spoke };
+        let connection = Connection { shard, services, key, request, native, address, pace, spoke, guest };
         Reader { decoder: Decoder::default(), blocked: None, rest, connection }
     }
 
@@ -131,7 +142,7 @@ impl Reader {
     fn take_rest(&mut self) -> Progress {
         if let Some(blocked) = self.blocked.take() {
             let settings = self.connection.services.settings();
-            if let Some((home, blocked)) = blocked.retry(self.connection.caller(&settings)) {
+            if let Some(Pending::Wait(home, blocked)) = blocked.retry(self.connection.caller(&settings)) {
                 self.blocked = Some(blocked);
                 return Progress::WaitFor(home);
             }
@@ -184,8 +195,42 @@ impl Reader {
                     self.rest.extend_from_slice(&input[used..]);
                     return Ok(Progress::WaitFor(home));
                 }
+                After::Ask(asked) => {
+                    self.rest.extend_from_slice(&input[used..]);
+                    return Ok(Progress::Ask(asked));
+                }
             }
         }
+    }
+
+    /// Whether the application ordered something for it before it was born.
+    fn has_orders(&self) -> bool {
+        self.connection.guest.as_ref().is_some_and(|guest| guest.has_orders())
+    }
+
+    /// Has what the application ordered done before its first message is read. False where that cannot be: it is told
+    /// so, and when to come back, for it would not be in the rooms that it is to be in.
+    async fn begin(&mut self) -> bool {
+        let connection = &mut self.connection;
+        let Some(guest) = &mut connection.guest else { return true };
+        for mut verdict in guest.take_orders() {
+            if let Err(error) = guest.carry_out(&mut verdict).await {
+                hooks::say(&connection.services, &error);
+                let retry_ms = sse::retry_ms(&connection.shard, connection.request);
+                let reason = format!("retry={retry_ms}").into();
+                let code = CloseCode::TRY_AGAIN_LATER;
+                connection.say_goodbye(Goodbye { code, reason, within: GOODBYE_WITHIN });
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Asks the application, and does as it says. Nobody reads meanwhile; everything else goes on.
+    async fn ask(&mut self, socket: &Socket, asked: Asked) {
+        socket.pause();
+        self.blocked = self.connection.ask(asked).await;
+        socket.resume();
     }
 }
 
@@ -231,8 +276,11 @@ impl Connection {
             (Event::Text(text), Some(native)) => {
                 self.shard.metrics().messages_total.add(1);
                 let caller = Caller { shard: &self.shard, settings, key: self.key, spoke: &self.spoke };
-                if let Some((home, blocked)) = native.on_text(text, caller) {
-                    return Ok(After::Wait(home, blocked));
+                match native.on_text(text, caller) {
+                    None => (),
+                    Some(Pending::Wait(home, blocked)) => return Ok(After::Wait(home, blocked)),
+                    Some(Pending::Ask(asked)) => return Ok(After::Ask(asked)),
+                    Some(Pending::Left(room)) => self.guest().on_left(&room),
                 }
             }
             (Event::Binary(_), Some(_)) => {
@@ -256,6 +304,50 @@ impl Connection {
             }
         }
         Ok(After::Next)
+    }
+
+    /// What hooks know of it; of those who came before there were hooks, nothing yet.
+    fn guest(&mut self) -> &mut Guest {
+        self.guest.get_or_insert_with(|| {
+            let mut guest = Box::new(Guest::new(&self.services, self.request, "websocket"));
+            guest.take_place(&self.shard, self.key);
+            if let Some(native) = &self.native {
+                guest.set_user(&native.user().into());
+            }
+            guest
+        })
+    }
+
+    /// Asks, and answers; a command that may go its way then is handed back.
+    async fn ask(&mut self, asked: Asked) -> Option<Blocked> {
+        if self.shard.with_hub(|hub| hub.is_leaving(self.key)) {
+            // What was read behind its goodbye is of no interest to anybody.
+            return None;
+        }
+        let guest = self.guest();
+        let mut answer = guest.ask(asked.happening()).await;
+        let carried_out = match &mut answer {
+            Ok(verdict) if verdict.allow => guest.carry_out(verdict).await,
+            _ => Ok(()),
+        };
+        let settings = self.services.settings();
+        let caller = self.caller(&settings);
+        match (answer, carried_out) {
+            (Ok(verdict), Ok(())) if verdict.allow => {
+                return asked.on_allowed(verdict.reply.as_deref(), caller);
+            }
+            (Ok(verdict), Ok(())) => {
+                let reason = verdict.reason.as_deref().unwrap_or("the application refused it");
+                asked.on_refused(ErrorCode::HookRefused, reason, caller);
+            }
+            (Ok(_), Err(error)) => {
+                hooks::say(&self.services, &error);
+                let message = "what the application answered could be done in part only";
+                asked.on_refused(ErrorCode::HookTimeout, message, caller);
+            }
+            (Err(error), _) => asked.on_refused(ErrorCode::HookTimeout, &error.to_string(), caller),
+        }
+        None
     }
 
     /// Takes a message's tokens: the connection's, and its share of what the user and the address may send
@@ -327,6 +419,7 @@ impl Drop for Connection {
 enum After {
     Next,
     Wait(ShardId, Blocked),
+    Ask(Box<Asked>),
 }
 
 /// The last that a connection is told, and how long it has to take it.

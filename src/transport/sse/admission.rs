@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use super::super::Settings;
-use super::super::admission::{Admission, Court, check_origin, identify};
+use super::super::admission::{Admission, Court, Newcomer, check_origin, identify};
+use super::super::hooks::Guest;
+use crate::auth::rooms::Says;
 use crate::auth::{Identity, rooms};
-use crate::hub::Since;
 use crate::protocol::http::{Body, Head, Response, percent_decode, percent_decode_form};
 use crate::protocol::room::{BadRoomName, check_room_name};
 use crate::protocol::sse::{Framing, is_stop};
@@ -37,11 +38,16 @@ impl<'a> Target<'a> {
     }
 }
 
-/// A stream that somebody may have.
+/// A stream that somebody may have, if the application has nothing against it.
 pub(in crate::transport) struct Granted {
-    pub(super) identity: Identity,
-    /// In the order of the request, each with what it is to go on from.
-    pub(super) rooms: Vec<(Box<str>, Option<Since>)>,
+    newcomer: Option<Newcomer>,
+    /// Who it is, once that is known.
+    pub(super) identity: Option<Identity>,
+    /// What hooks have to know of it, if they have to do with it.
+    pub(super) guest: Option<Box<Guest>>,
+    /// Its rooms, in the order of the request.
+    pub(super) names: Vec<Box<str>>,
+    pub(super) last_event_id: Option<Box<str>>,
     pub(super) framing: Framing,
     /// Its head.
     pub(in crate::transport) response: Response,
@@ -51,6 +57,11 @@ impl Granted {
     /// How its body is framed.
     pub(in crate::transport) fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Who asks for it.
+    pub(in crate::transport) fn take_newcomer(&mut self) -> Newcomer {
+        self.newcomer.take().expect("it is asked about once")
     }
 }
 
@@ -103,23 +114,28 @@ fn decide(head: &Head, target: Target<'_>, court: Court<'_>) -> Result<Decided, 
     if last_event_id.as_deref().is_some_and(is_stop) {
         return Ok(Decided::Answer(Response::new(StatusCode::NO_CONTENT)));
     }
-    let identity = identify(head, court).map_err(|stranger| stranger.response())?;
+    let newcomer = identify(head, court).map_err(|stranger| stranger.response())?;
     let names = rooms_of(head, target).and_then(|names| check_names(names, court.settings));
     let names = names.map_err(|wrong| Response::json_error(StatusCode::BAD_REQUEST, "rooms", wrong))?;
-    if !names.iter().all(|room| rooms::may_join(court.settings.rules(), &identity, room)) {
+    let may_join = |identity, room: &str| rooms::join(court.settings.rules(), identity, room) != Says::No;
+    // Who it is may still be the application's to say.
+    if newcomer.identity.as_ref().is_some_and(|it| !names.iter().all(|room| may_join(it, room))) {
         let message = "no rule lets this user join all of these rooms";
         return Err(Response::json_error(StatusCode::FORBIDDEN, "forbidden", message));
     }
     if head.method == Method::HEAD {
         return Ok(Decided::Answer(stream_response()));
     }
-    let since = match last_event_id {
-        Some(token) => Since::of_token(&token, names.len()),
-        None => vec![None; names.len()],
-    };
     let framing = if head.version == Version::HTTP_11 { Framing::Chunked } else { Framing::Bare };
-    let rooms = names.into_iter().zip(since).collect();
-    Ok(Decided::Stream(Box::new(Granted { identity, rooms, framing, response: stream_response() })))
+    Ok(Decided::Stream(Box::new(Granted {
+        newcomer: Some(newcomer),
+        identity: None,
+        guest: None,
+        names,
+        last_event_id: last_event_id.map(|id| id.into()),
+        framing,
+        response: stream_response(),
+    })))
 }
 
 /// The rooms that a request names, in its order.
@@ -200,7 +216,7 @@ fn preflight() -> Response {
 }
 
 /// The same, for the page that asks to read; its origin is a listed one.
-fn for_the_page(response: Response, head: &Head) -> Response {
+pub(in crate::transport) fn for_the_page(response: Response, head: &Head) -> Response {
     let Some(origin) = head.headers.get(header::ORIGIN) else { return response };
     response
         .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())

@@ -4,18 +4,21 @@
 //! nothing of a room once it has joined.
 
 mod admission;
+mod asking;
 
 use std::rc::Rc;
 
 use bytes::BytesMut;
 use tracing::debug;
 
-pub(super) use admission::{Granted, Target, come_back, judge};
+pub(super) use admission::{Granted, Target, come_back, for_the_page, judge};
 
+use super::hooks::{self, Guest, NotWhole, WHOLE_WITHIN};
 use super::request::Number;
 use super::{Services, linger};
+use crate::backend::hooks::Verdict;
 use crate::hub::{ConnectionKey, Join, Since, Step, Wire};
-use crate::net::{Writer, unix_s};
+use crate::net::{Writer, now, unix_s};
 use crate::protocol::sse::encode_connected;
 use crate::protocol::websocket::CloseCode;
 use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
@@ -23,7 +26,7 @@ use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 /// A stream, its request not yet answered.
 pub(super) struct Opening {
     pub(super) writer: Writer,
-    pub(super) granted: Box<Granted>,
+    pub(super) granted: Granted,
     /// The request that asked for it.
     pub(super) request: Number,
     /// The head of the answer, to go out first.
@@ -41,6 +44,8 @@ pub(super) struct Reader {
     /// What is still to be joined.
     rooms: Vec<(Box<str>, Option<Since>)>,
     unasked_bytes: usize,
+    /// What hooks have to know of it, if they have to do with it.
+    guest: Option<Box<Guest>>,
 }
 
 /// Serves a stream to its end.
@@ -65,8 +70,10 @@ pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
 impl Reader {
     /// The birth of a connection: the answer's head goes out first, and who it is.
     pub(super) fn open(socket: &Socket, services: Rc<Services>, opening: Opening) -> Reader {
-        let Opening { writer, granted, request, head, unasked_bytes } = opening;
-        let Granted { identity, rooms, framing, .. } = *granted;
+        let Opening { writer, mut granted, request, head, unasked_bytes } = opening;
+        let rooms = granted.places();
+        let Granted { identity, mut guest, framing, .. } = granted;
+        let identity = identity.expect("nobody is answered of whom it is not known who it is");
         let (shard, user) = (socket.shard(), identity.user.clone());
         let wire = Wire::Stream { framing, since: rooms.iter().map(|(_, since)| *since).collect() };
         let key = socket.connect(writer, (user.clone(), wire), head, |out, key| {
@@ -74,6 +81,9 @@ impl Reader {
             encode_connected(out, framing, &user, &connection, retry_ms(shard, request));
         });
         shard.set_expiry(key, identity.lasts(unix_s()));
+        if let Some(guest) = &mut guest {
+            guest.is_born(shard, key);
+        }
         let (name, peer, connection) =
             (services.requests.name(request), socket.peer(), shard.connection_id(key));
         let (user, rooms_count) = (&*user, rooms.len());
@@ -81,16 +91,17 @@ impl Reader {
         let metrics = shard.metrics();
         metrics.streams_total.add(1);
         metrics.streams.add(1);
-        Reader { shard: shard.clone(), services, key, request, rooms, unasked_bytes }
+        Reader { shard: shard.clone(), services, key, request, rooms, unasked_bytes, guest }
     }
 
     /// Joins its rooms one after the other. False if one has no place for it: it is told so, and to come back.
     async fn join(&mut self) -> bool {
-        for (room, since) in std::mem::take(&mut self.rooms) {
+        let rooms = std::mem::take(&mut self.rooms);
+        for (room, since) in &rooms {
             loop {
                 self.shard.share_rooms();
-                let join = Join { since, ..Join::default() };
-                match self.shard.with_hub(|hub| hub.join(self.key, &room, join)) {
+                let join = Join { since: *since, ..Join::default() };
+                match self.shard.with_hub(|hub| hub.join(self.key, room, join)) {
                     Ok(Step::Done) => break,
                     Ok(Step::Wait(home)) => self.shard.wait_for(home).await,
                     Err(refusal) => {
@@ -100,7 +111,36 @@ impl Reader {
                 }
             }
         }
-        true
+        let guest = self.guest.as_mut().filter(|guest| guest.has_orders());
+        let orders = guest.map(|guest| guest.take_orders()).unwrap_or_default();
+        match self.carry_out(&rooms, orders).await {
+            Ok(()) => true,
+            Err(error) => {
+                hooks::say(&self.services, &error);
+                self.dismiss(
+                    CloseCode::TRY_AGAIN_LATER,
+                    "not all that the application ordered could be done",
+                );
+                false
+            }
+        }
+    }
+
+    /// Does what the application ordered, once the stream is in its rooms: it hears what is published there.
+    async fn carry_out(
+        &self,
+        rooms: &[(Box<str>, Option<Since>)],
+        orders: Vec<Verdict>,
+    ) -> Result<(), NotWhole> {
+        let (Some(guest), false) = (&self.guest, orders.is_empty()) else { return Ok(()) };
+        let until = now() + WHOLE_WITHIN;
+        for (room, _) in rooms {
+            hooks::is_member(&self.shard, self.key, room, until).await?;
+        }
+        for mut verdict in orders {
+            guest.carry_out(&mut verdict).await?;
+        }
+        Ok(())
     }
 
     fn dismiss(&self, code: CloseCode, reason: &str) {
