@@ -10,6 +10,7 @@
 //! Must never say monoio in a public signature: a successor, or a ring of our own, is a change to this floor alone.
 
 mod bell;
+mod both;
 mod burst;
 mod clock;
 mod connect;
@@ -28,6 +29,7 @@ mod turn;
 mod waiters;
 
 pub use bell::{Ear, EventBell};
+pub use both::{Either, beside, both, either};
 pub use burst::{Burst, Sent};
 pub use clock::{Instant, now, sleep, unix_s, within};
 pub use connect::connect;

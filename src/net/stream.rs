@@ -109,6 +109,12 @@ impl Stream {
         let _ = net::sockopt::set_tcp_user_timeout(&self.socket, ms);
     }
 
+    /// Breaks the connection, as the peer sees too: what was not sent yet is thrown away. Whoever waits there is free.
+    pub fn reset(&self) {
+        // To connect a socket of TCP to nowhere resets what it was connected to.
+        let _ = net::connect_unspec(&self.socket);
+    }
+
     /// The other end's address. Fails once the peer has reset the connection.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
         let peer = net::getpeername(&self.socket)?.ok_or(io::ErrorKind::NotConnected)?;

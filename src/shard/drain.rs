@@ -1,14 +1,14 @@
 //! Stopping: goodbyes spread over the drain window, and nothing accepted that is not delivered.
 //!
 //! Each tick says goodbye to a share of the connections. A goodbye waits behind a fence through all
-//! homes, so that whoever goes has what was accepted before it.
+//! homes, so that whoever goes has what was accepted before it. A request that is under way has the whole window.
 
 use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Entry, GOODBYE_WITHIN, Shard, TICK};
+use super::{Entry, GOODBYE_WITHIN, Shard, TICK, Tick, ticks_of};
 use crate::hub::ConnectionKey;
 use crate::protocol::websocket::CloseCode;
 
@@ -19,12 +19,14 @@ pub(super) struct Drain {
     /// Told once their fence has passed.
     departing: VecDeque<(u64, Vec<ConnectionKey>)>,
     ticks_left: u64,
+    /// When the window is over.
+    over: Tick,
     /// For the spread of reconnects.
     jitter: u64,
 }
 
 impl Drain {
-    fn new(connections: Vec<ConnectionKey>, window: Duration, seed: u64) -> Drain {
+    fn new(connections: Vec<ConnectionKey>, window: Duration, now: Tick, seed: u64) -> Drain {
         // Few connections need no long window: nobody waits for a herd of ten.
         let needed = PACE * u32::try_from(connections.len()).unwrap_or(u32::MAX);
         let ticks = window.min(needed).as_millis() as u64 / TICK.as_millis() as u64;
@@ -32,6 +34,7 @@ impl Drain {
             remaining: connections.into(),
             departing: VecDeque::new(),
             ticks_left: ticks,
+            over: now.saturating_add(ticks_of(window)),
             jitter: seed | 1,
         }
     }
@@ -66,6 +69,7 @@ impl Shard {
                 drain.departing.push_back((fence, share));
             }
         }
+        self.cut_overdue();
         // A socket on its way here from another core has its place already.
         if self.node.quota.is_deserted(self.index, self.outlasting.get()) {
             self.emptied.notify();
@@ -77,18 +81,42 @@ impl Shard {
         // The shards begin in one tick: without their number they would draw the same hints.
         let drawn = u64::from(self.tick.get()) ^ (self.index as u64) << 32;
         let seed = drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        *self.drain.borrow_mut() = Some(Drain::new(connections, self.limits.get().drain, seed));
+        *self.drain.borrow_mut() = 
+            Some(Drain::new(connections, self.limits.get().drain, self.tick.get(), seed));
         // Who is still at the door may say what it came for, and is answered.
         let grace = self.limits.get().drain.min(DOOR_WITHIN);
         let waiting: Vec<_> = {
             let sockets = self.sockets.borrow();
-            let at_the_door = |entry: &Entry| entry.connection.is_none() && !entry.outlasts;
+            let at_the_door =
+                |entry: &Entry| entry.connection.is_none() && !entry.outlasts && !entry.is_under_way();
             sockets.iter().filter(|(_, entry)| at_the_door(entry)).map(|(key, _)| key).collect()
         };
         for socket in waiting {
             self.set_deadline(socket, grace, Shutdown::Read);
         }
         self.stopped.notify();
+    }
+
+    /// Cuts the requests that are under way still when the window is over, and the tunnels.
+    fn cut_overdue(&self) {
+        if self.drain.borrow().as_ref().is_none_or(|drain| self.tick.get() < drain.over) {
+            return;
+        }
+        let overdue: Vec<_> = {
+            let sockets = self.sockets.borrow();
+            sockets.iter().filter(|(_, entry)| entry.is_under_way()).map(|(key, _)| key).collect()
+        };
+        for socket in overdue {
+            self.cut(socket, Shutdown::Both);
+        }
+    }
+
+    /// How long whoever may ask for something is waited for: `within`, and hardly at all in a drain.
+    pub fn wait_at_the_door(&self, within: Duration) -> Duration {
+        match self.node.quota.is_stopping() {
+            true => within.min(self.limits.get().drain).min(DOOR_WITHIN),
+            false => within,
+        }
     }
 
     /// Says the goodbyes whose fence has passed.
@@ -129,7 +157,7 @@ mod tests {
     fn shares(count: usize, window: Duration) -> Vec<usize> {
         let mut slots = SlotMap::with_key();
         let keys = (0..count).map(|_| slots.insert(())).collect();
-        let mut drain = Drain::new(keys, window, 7);
+        let mut drain = Drain::new(keys, window, 0, 7);
         let mut shares = Vec::new();
         while !drain.remaining.is_empty() {
             shares.push(drain.share().len());
@@ -157,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_hint_is_spread_between_its_bounds() {
-        let mut drain = Drain::new(Vec::new(), Duration::ZERO, 3);
+        let mut drain = Drain::new(Vec::new(), Duration::ZERO, 0, 3);
         let hints: Vec<u64> = (0..1000).map(|_| drain.retry_ms()).collect();
         assert!(hints.iter().all(|hint| (RETRY_MS_MIN..RETRY_MS_MAX).contains(hint)));
         let early = hints.iter().filter(|hint| **hint < 2750).count();

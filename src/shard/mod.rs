@@ -41,7 +41,7 @@ use delay::Delay;
 use drain::Drain;
 pub use flush::MESH_CAPACITY;
 pub use question::{Answer, Item, Outcome, Page, Question, Whom};
-pub use socket::Socket;
+pub use socket::{Socket, UnderWay};
 use socket::{Entry, SocketKey};
 use timers::{Heartbeat, TICK, Tick, ticks_of};
 use wheel::Wheel;

@@ -36,7 +36,20 @@ pub(super) struct Entry {
     broken: bool,
     /// A drain neither cuts it nor waits for it.
     pub(super) outlasts: bool,
+    pub(super) under_way: UnderWay,
     pub(super) connection: Option<ConnectionKey>,
+}
+
+/// What is under way at a socket that is no connection, for whoever has to end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderWay {
+    /// Nothing.
+    Nothing,
+    /// A request: a drain lets it come to its end, but not beyond the window.
+    Request,
+    /// The answer to one, which is whole when the connection ends: before that, it is reset, so that the peer does not
+    /// take what it has for all of it.
+    Bare,
 }
 
 /// A socket and the right to read from it.
@@ -69,6 +82,7 @@ impl Socket {
             expired: false,
             broken: false,
             outlasts: false,
+            under_way: UnderWay::Nothing,
             connection: None,
         };
         let key = shard.sockets.borrow_mut().insert(entry);
@@ -115,6 +129,13 @@ impl Socket {
         }
     }
 
+    /// What is under way here from now on.
+    pub fn set_under_way(&self, what: UnderWay) {
+        if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
+            entry.under_way = what;
+        }
+    }
+
     /// Who is at the other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -128,8 +149,14 @@ impl Socket {
     /// Reads what has arrived, at most 128 KiB, and gives it to `take`; `None` where nothing had. An
     /// empty slice is the end.
     pub fn read<R>(&self, take: impl FnOnce(&mut [u8]) -> R) -> io::Result<Option<R>> {
+        self.read_at_most(usize::MAX, take)
+    }
+
+    /// The same of at most `most` bytes, which is not 0.
+    pub fn read_at_most<R>(&self, most: usize, take: impl FnOnce(&mut [u8]) -> R) -> io::Result<Option<R>> {
         let mut scratch = self.shard.scratch.borrow_mut();
-        let Some(len) = self.stream.try_read(&mut scratch)? else { return Ok(None) };
+        let room = most.min(scratch.len());
+        let Some(len) = self.stream.try_read(&mut scratch[..room])? else { return Ok(None) };
         self.shard.metrics().received_bytes_total.add(len as u64);
         if len > 0 {
             self.shard.on_heard(self.key);
@@ -166,6 +193,11 @@ impl Socket {
     /// Whether a deadline has passed, or the shard is stopping and this socket is not yet a connection.
     pub fn is_expired(&self) -> bool {
         self.shard.sockets.borrow().get(self.key).is_none_or(|entry| entry.expired)
+    }
+
+    /// Both directions end here: whoever waits to read sees the end, and whoever is stuck writing is free.
+    pub fn stop(&self) {
+        self.shard.shut(self.key, Shutdown::Both, |_| ());
     }
 
     /// Writing ends here; the peer sees the end once it has read what was written.
@@ -228,13 +260,30 @@ impl Socket {
     }
 }
 
+impl Entry {
+    /// Whether a request is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way != UnderWay::Nothing
+    }
+
+    fn end(&self, how: Shutdown) {
+        match self.under_way {
+            UnderWay::Bare => self.stream.reset(),
+            UnderWay::Nothing | UnderWay::Request => self.stream.shutdown(how),
+        }
+    }
+}
+
 impl Drop for Socket {
     /// The end of a connection, the only one.
     fn drop(&mut self) {
         let _torn = AbortOnPanic;
-        // Whoever is stuck writing gets free; what the kernel holds is still delivered.
-        self.stream.shutdown(Shutdown::Both);
         let entry = self.shard.sockets.borrow_mut().remove(self.key);
+        // Whoever is stuck writing gets free; what the kernel holds is still delivered.
+        match entry.as_ref() {
+            Some(entry) => entry.end(Shutdown::Both),
+            None => self.stream.shutdown(Shutdown::Both),
+        }
         if entry.as_ref().is_some_and(|entry| entry.outlasts) {
             self.shard.outlasting.set(self.shard.outlasting.get() - 1);
         }
@@ -366,7 +415,7 @@ impl Shard {
         let mut sockets = self.sockets.borrow_mut();
         let Some(entry) = sockets.get_mut(key) else { return };
         mark(entry);
-        entry.stream.shutdown(how);
+        entry.end(how);
         let mut outlets = self.outlets.borrow_mut();
         let outlet = entry.connection.and_then(|connection| outlets.get_mut(connection));
         if let Some(written) = outlet.and_then(|outlet| outlet.written.take()) {

@@ -282,3 +282,25 @@ fn an_idle_connection_costs_little() {
         assert!(readable <= 128 && write <= 512);
     });
 }
+
+#[test]
+fn a_reset_frees_a_stuck_writer_and_the_peer_sees_no_end() {
+    on_both(|| async {
+        let (mut peer, socket) = connected();
+        let (stream, mut writer) = Stream::from_fd(socket).unwrap();
+        peer.write_all(b"x").unwrap();
+        let written = {
+            let writes = pin!(writer.write(vec![Bytes::from(vec![7; 64 << 20])]));
+            let resets = pin!(async {
+                stream.readable().await.unwrap();
+                stream.reset();
+            });
+            crate::net::both(writes, resets).await.0
+        };
+        assert!(written.is_err());
+        drop((stream, writer));
+        let mut rest = Vec::new();
+        let error = peer.read_to_end(&mut rest).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+}
