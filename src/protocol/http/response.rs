@@ -90,6 +90,7 @@ pub fn encode_response(
     head_only: bool,
     date: HttpDate,
 ) {
+    debug_assert!(!response.status.is_informational(), "{} is no final response", response.status);
     let has_body = !matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     out.reserve(HEAD_LEN_USUAL + response.body.len());
     put_status(out, response.status);
@@ -131,8 +132,7 @@ pub fn encode_stream_head(out: &mut BytesMut, response: &Response, framing: Fram
     out.put_slice(b"\r\n");
 }
 
-fn put_status(out: &mut BytesMut, status: StatusCode) {
-    debug_assert!(!status.is_informational(), "{status} is no final response");
+pub(super) fn put_status(out: &mut BytesMut, status: StatusCode) {
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
