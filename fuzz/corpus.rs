@@ -37,12 +37,15 @@ fn every_target_has_a_body_here() {
 
 /// The targets, as in `fuzz_targets`, and what they call.
 const BODIES: &[(&str, Body)] = &[
+    ("answer", http::fuzz::answer),
+    ("chunked", http::fuzz::chunked),
     ("frames", websocket::fuzz::frames),
     ("handshake", http::fuzz::handshake),
     ("head", http::fuzz::head),
     ("hub", crate::hub::fuzz::operations),
     ("messages", websocket::fuzz::messages),
     ("native", native::fuzz::native),
+    ("path", http::fuzz::path),
     ("sse", sse::fuzz::sse),
     #[cfg(feature = "server")]
     ("configuration", crate::config::fuzz::configuration),

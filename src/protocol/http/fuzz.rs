@@ -1,6 +1,16 @@
-//! Fuzz bodies: request heads however they are cut, and the handshake that a head may ask for.
+//! Fuzz bodies: request heads however they are cut and what becomes of them, the handshake that a head may ask for,
+//! answers, chunks and paths.
 //!
 //! Take any bytes, and panic where a promise of this floor is broken.
+
+mod answer;
+mod chunked;
+mod forward;
+mod path;
+
+pub use answer::answer;
+pub use chunked::chunked;
+pub use path::path;
 
 use super::head::{Body, Head, HeadDecoder, HeadError};
 use super::{After, FIELDS_MAX, HttpDate, Response, encode_response, handshake, has_token};
@@ -17,6 +27,9 @@ pub fn head(input: &[u8]) {
     match &whole {
         Verdict::Complete(head, used) => {
             check_head(head, &input[..*used]);
+            if let Some(response) = forward::check_handed_on(&head.0) {
+                check_response(&response);
+            }
             let next = HeadDecoder::default().decode(&input[..*used], HEAD_MAX);
             assert!(matches!(next, Ok(Decoded::Complete { used: again, .. }) if again == *used));
         }
