@@ -483,3 +483,6 @@ async fn wait_for_room(writer: &Writer, idle_timeout: Duration) -> Result<(), Fa
 /// Interim heads before an answer.
 const INTERIMS_MAX: u32 = 100;
 const INTERIMS: &str = "more than 100 interim answers";
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ pub mod hooks;
 mod pool;
 mod routes;
 mod station;
+#[cfg(test)]
+mod trial;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -181,3 +183,6 @@ pub(crate) fn blank(name: &str) -> config::Backend {
 }
 
 const TOO_LONG: &str = "it is longer than may be";
+
+#[cfg(test)]
+mod tests;

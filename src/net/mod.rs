@@ -24,7 +24,7 @@ mod socket;
 mod stream;
 mod task;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 mod turn;
 mod waiters;
 

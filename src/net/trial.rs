@@ -19,7 +19,7 @@ use std::{
 use super::{Driver, bind, run};
 
 /// Runs `trial` on io_uring, then on epoll.
-pub(super) fn on_both<F, Fut>(trial: F)
+pub(crate) fn on_both<F, Fut>(trial: F)
 where
     F: Fn() -> Fut + Clone + Send + 'static,
     Fut: Future<Output = ()>,
@@ -30,7 +30,7 @@ where
 }
 
 /// Runs `trial` on one driver and hands on its result or its panic.
-pub(super) fn on<F, Fut>(driver: Driver, trial: F) -> Fut::Output
+pub(crate) fn on<F, Fut>(driver: Driver, trial: F) -> Fut::Output
 where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output: Send + 'static>,
@@ -52,7 +52,7 @@ where
 
 /// Runs `trial`, which changes what belongs to the whole process, in a process of its own: this test binary again, told to
 /// run only the test of that full name.
-pub(super) fn alone(name: &str, trial: impl FnOnce()) {
+pub(crate) fn alone(name: &str, trial: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return trial();
     }
@@ -63,12 +63,12 @@ pub(super) fn alone(name: &str, trial: impl FnOnce()) {
 }
 
 /// Polls a future once.
-pub(super) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// A loopback connection: the peer's end, which blocks, and ours, which no core has taken up yet.
-pub(super) fn connected() -> (TcpStream, OwnedFd) {
+pub(crate) fn connected() -> (TcpStream, OwnedFd) {
     let listener = bind(LOOPBACK, 1).unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_nodelay(true).unwrap();
@@ -76,7 +76,7 @@ pub(super) fn connected() -> (TcpStream, OwnedFd) {
 }
 
 /// Any port on 127.0.0.1.
-pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const ALONE: &str = "VESTIBULE_TEST_ALONE";
 const DEADLINE: Duration = Duration::from_secs(60);
