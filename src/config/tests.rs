@@ -2,6 +2,7 @@
 
 mod admin;
 mod auth;
+mod backends;
 mod hooks;
 mod paths;
 mod table;
@@ -135,7 +136,7 @@ url = "redis://127.0.0.1"
         rooms_per_connection, room_name, messages_per_second, burst, messages_per_second_per_user, \
         messages_per_second_per_address, lag, buffered, head, head_deadline";
     let sections = "the file may have listener, server, admin, auth, room, limits, heartbeat, websocket, \
-        sse, hooks";
+        sse, backend, route, hooks";
     let expected = [
         &format!("vestibule.toml:1: lag: unknown key; lag stands in [limits]; {sections}"),
         "vestibule.toml:3: limits.frame = 65536: a size is a number and B, KiB, MiB or GiB",
@@ -164,8 +165,6 @@ fn what_comes_with_later_issues_is_unknown() {
     for text in [
         "[socketio]\npath = \"\"\n",
         "[redis]\nurl = \"redis://127.0.0.1:6379\"\n",
-        "[[backend]]\nname = \"app\"\n",
-        "[[route]]\npath = \"/\"\n",
         "[[listener]]\ntls = { certificate = \"a\", key = \"b\" }\n",
         "[[listener]]\nproxy_protocol = \"off\"\n",
         "[server]\nadvertise = \"\"\n",

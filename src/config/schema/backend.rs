@@ -83,7 +83,9 @@ pub(super) const BACKEND: Section = Section {
             past: "",
         },
     ]),
-    example: "[[backend]]\nname = \"app\"\nservers = [\"127.0.0.1:3000\"]\n",
+    example: "[[backend]]\nname = \"app\"\nservers = [\"127.0.0.1:3000\"]\nconnect_timeout = \"1s\"\n\
+        answer_timeout = \"30s\"\nidle_timeout = \"60s\"\ntunnel_timeout = \"1h\"\nkeep_alive = \"4s\"\n\
+        health = { path = \"\", interval = \"5s\", timeout = \"2s\" }\n",
 };
 
 const PATH: Key<Backend> = Key {

@@ -39,7 +39,7 @@ pub(super) const ROUTE: Section = Section {
             past: "",
         },
     ]),
-    example: "[[route]]\npath = \"/\"\nbackend = \"app\"\n",
+    example: "[[route]]\nhost = \"\"\npath = \"/\"\nbackend = \"app\"\n",
 };
 
 const HOST_FORM: &str = "empty, or a host in lower case without a port, such as app.example.com or [::1]";
