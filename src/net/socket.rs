@@ -48,13 +48,13 @@ impl Socket {
     }
 
     /// Waits until there is something to read, an end or an error. May be dropped: a poll carries no byte.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.ready(Way::In).await
+    pub(super) fn readable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.ready(Way::In)
     }
 
     /// Waits until there is room to send, or an error. May be dropped.
-    pub(super) async fn writable(&self) -> io::Result<()> {
-        self.ready(Way::Out).await
+    pub(super) fn writable(&self) -> impl Future<Output = io::Result<()>> + '_ {
+        self.ready(Way::Out)
     }
 
     /// Polls. Not relaxed: we read and send past monoio's back, so that its own notion of readiness on epoll must be

@@ -81,7 +81,7 @@ impl Shard {
         // The shards begin in one tick: without their number they would draw the same hints.
         let drawn = u64::from(self.tick.get()) ^ (self.index as u64) << 32;
         let seed = drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        *self.drain.borrow_mut() = 
+        *self.drain.borrow_mut() =
             Some(Drain::new(connections, self.limits.get().drain, self.tick.get(), seed));
         // Who is still at the door may say what it came for, and is answered.
         let grace = self.limits.get().drain.min(DOOR_WITHIN);

@@ -41,8 +41,8 @@ use delay::Delay;
 use drain::Drain;
 pub use flush::MESH_CAPACITY;
 pub use question::{Answer, Item, Outcome, Page, Question, Whom};
-pub use socket::{Socket, UnderWay};
 use socket::{Entry, SocketKey};
+pub use socket::{Socket, UnderWay};
 use timers::{Heartbeat, TICK, Tick, ticks_of};
 use wheel::Wheel;
 
