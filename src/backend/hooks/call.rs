@@ -125,7 +125,7 @@ mod tests {
         let expected = format!(
             "POST /hooks?a HTTP/1.1\r\nHost: app:3000\r\nUser-Agent: vestibule/{}\r\nAccept: application/json\r\n\
              Content-Type: application/json\r\nwebhook-id: leave_r1_7\r\nwebhook-timestamp: 784111777\r\n\
-             webhook-signature: v1,qAWRntpOqaIZhsh4WDq+HCX2P66AIzV4RzT1IwSJGdA=\r\nContent-Length: 111\r\n\r\n{body}",
+             webhook-signature: v1,qAWRntpOqaIZhsh4WDq+HCX2P66AIzV4RzT1IwSJGdA=\r\nContent-Length: 108\r\n\r\n{body}",
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(str::from_utf8(&request), Ok(&*expected));

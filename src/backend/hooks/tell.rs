@@ -174,12 +174,15 @@ async fn tell_on(hooks: Rc<Hooks>) {
 
 async fn tell_once(hooks: Rc<Hooks>, notice: Notice, setup: Rc<Setup>, leave: Leave) {
     let tried = catch(pin!(hooks.try_to_tell(&setup, &notice, leave))).await;
-    let is_delivered = tried.unwrap_or_else(|panicked| {
-        hooks.metrics().panics_total.add(1);
-        error!(%panicked, id = &*notice.id, "a notification is given up");
-        true
-    });
-    hooks.after(notice, &setup, is_delivered);
+    match tried {
+        Ok(is_delivered) => hooks.after(notice, &setup, is_delivered),
+        Err(panicked) => {
+            hooks.metrics().panics_total.add(1);
+            error!(%panicked, "a notification's answer");
+            hooks.give_up(notice);
+            hooks.bell.notify();
+        }
+    }
 }
 
 /// Notifications under way at a time, of one worker.
