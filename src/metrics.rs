@@ -187,7 +187,10 @@ metrics! {
     "counter" sent_bytes_total: "Bytes written to connections.",
     "gauge" tick_delay_seconds in MICROSECONDS:
         "The longest that this shard's clock, which ticks each 100 ms, came late in the last 15 to 30 s.",
+    "counter" proxied_requests_total: "Requests handed on to a backend.",
+    "counter" proxied_failures_total: "Requests to a backend answered with 502 or 504 in its place, or whose answer broke off.",
     "counter" proxied_retries_total: "Requests to a backend that were sent a second time, to another server or on a new connection.",
+    "gauge" tunnels: "WebSockets of the application's own that are open.",
     "counter" backend_connects_total: "Connections made to servers of backends.",
     "gauge" backend_connections: "Connections to servers of backends, in use or kept for the next request; those of tunnels not counted.",
     "gauge" backend_down: "Servers of backends that are held to be down; told by the first shard for all.",

@@ -288,6 +288,11 @@ impl Shard {
         &self.node.metrics[self.index]
     }
 
+    /// Lends what every read of this core lands in: what it brings is used up or moved out before the next.
+    pub fn with_scratch<R>(&self, call: impl FnOnce(&mut [u8]) -> R) -> R {
+        call(&mut self.scratch.borrow_mut())
+    }
+
     /// A local connection's name in the node.
     pub fn connection_id(&self, key: ConnectionKey) -> ConnectionId {
         ConnectionId { shard: ShardId(self.index as u16), key }

@@ -10,9 +10,10 @@ use http::{HeaderValue, Method, StatusCode, header};
 use super::request::Name;
 use super::{Door, Pages, Settings, script, sse};
 use crate::api;
-use crate::auth::{Identity, TokenError, jwt, origin, token};
+use crate::auth::{Identity, TokenError, origin, token};
+use crate::backend::{Backend, Backends};
 use crate::config::{HookEvent, Mode, Refuse};
-use crate::protocol::http::{Handshake, Head, Response, handshake};
+use crate::protocol::http::{Handshake, Head, Response, check_forward, handshake};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::Shard;
 
@@ -26,6 +27,10 @@ pub(super) enum Admission {
     Upgrade(Handshake, Upgrade),
     /// A stream of Server-Sent Events.
     Stream(Box<sse::Granted>),
+    /// A request that is handed on to this backend.
+    Route(Rc<Backend>),
+    /// A request of which nobody knows what somebody else would read in it: this answer, and no other request.
+    Close(Response),
 }
 
 /// What an upgraded connection is for.
@@ -78,6 +83,7 @@ impl Stranger {
 pub(super) struct Court<'a> {
     pub(super) settings: &'a Settings,
     pub(super) pages: Option<&'a Pages>,
+    pub(super) backends: &'a Backends,
     pub(super) shard: &'a Rc<Shard>,
     pub(super) request: Name<'a>,
     /// Unix time in seconds.
@@ -125,11 +131,24 @@ fn judge_public(head: &Head, court: Court<'_>) -> Admission {
     if let Some(page) = court.pages.and_then(|pages| pages(head)) {
         return Admission::Answer(page);
     }
+    if let Some(backend) = route(head, court.backends) {
+        return match check_forward(head) {
+            Ok(()) => Admission::Route(backend.clone()),
+            Err(refused) => Admission::Close(refused.response()),
+        };
+    }
     Admission::Answer(Response::json_error(
         StatusCode::NOT_FOUND,
         "not_found",
         "there is nothing at this path",
     ))
+}
+
+/// The backend that a request is for.
+fn route<'a>(head: &Head, backends: &'a Backends) -> Option<&'a Rc<Backend>> {
+    // Every head has one, and it is ASCII.
+    let host = head.headers.get(header::HOST)?.to_str().ok()?;
+    backends.route(host, &head.path)
 }
 
 fn shake_hands(head: &Head, admit: impl FnOnce(&Head) -> Result<Upgrade, Response>) -> Admission {

@@ -4,8 +4,14 @@
 //! extend, and so is a body; what arrives behind a head that upgrades is kept for the WebSocket.
 
 mod body;
+mod course;
+mod download;
 mod greeting;
+mod proxy;
+mod tunnel;
+mod upload;
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
@@ -22,8 +28,8 @@ use super::{Door, Services, Settings, address_full, client, linger, sse};
 use crate::net::{Writer, unix_s};
 use crate::protocol::Decoded;
 use crate::protocol::http::{
-    After, Body, Handshake, Head, HeadDecoder, HeadError, HttpDate, Response, encode_response,
-    encode_stream_head,
+    After, BadPath, Body, Handshake, Head, HeadDecoder, HeadError, HttpDate, Response, encode_response,
+    encode_stream_head, normal_path,
 };
 use crate::protocol::websocket::{CloseCode, encode_close};
 use crate::shard::Socket;
@@ -85,31 +91,18 @@ pub(super) async fn serve(
         };
         let metrics = socket.shard().metrics();
         metrics.requests_total.add(1);
-        let shard = socket.shard();
         let settings = services.settings();
-        let is_health = settings.config.server.health_path.as_deref() == Some(&head.path);
-        if door == Door::Public && !is_health && shard.node().quota.is_stopping() {
-            let retry_ms = sse::retry_ms(shard, request.get());
-            let come_back = sse::come_back(&head, &settings, retry_ms);
-            return exchange.close_with(come_back.unwrap_or_else(stopping)).await;
-        }
-        if door == Door::Public
-            && let Err(full) = sit(socket, &head, &settings)
-        {
-            metrics.address_refused_total.add(1);
-            if !exchange.answer(&head, full).await {
-                return None;
-            }
-            continue;
-        }
+        let backends = services.backends();
+        let turned_away = if door == Door::Public { exchange.look_first(&mut head, &settings) } else { None };
         let court = Court {
             settings: &settings,
             pages: services.pages.as_ref(),
-            shard,
+            backends: &backends,
+            shard: socket.shard(),
             request: exchange.name(),
             now_s: unix_s(),
         };
-        match admission::judge(&head, door, court) {
+        match turned_away.unwrap_or_else(|| admission::judge(&head, door, court)) {
             Admission::Answer(response) => {
                 if !exchange.answer_head(door, &mut head, response).await {
                     return None;
@@ -121,6 +114,15 @@ pub(super) async fn serve(
                     return None;
                 }
             }
+            Admission::Route(backend) => {
+                // Of before a reload, perhaps, and with it what it was configured with.
+                drop(backends);
+                // Boxed: an idle connection need not make room for it.
+                if !Box::pin(exchange.proxy(&backend, &mut head, &settings)).await {
+                    return None;
+                }
+            }
+            Admission::Close(response) => return exchange.close_with(response).await,
             Admission::Upgrade(handshake, upgrade) => {
                 metrics.handshakes_total.add(1);
                 match Box::pin(exchange.greet(upgrade, &head)).await {
@@ -142,6 +144,13 @@ pub(super) async fn serve(
             },
         }
     }
+}
+
+fn bring_into_form(path: &mut String) -> Result<(), BadPath> {
+    if let Cow::Owned(normal) = normal_path(path)? {
+        *path = normal;
+    }
+    Ok(())
 }
 
 /// Counts a request that came by a trusted proxy for its client's address.
@@ -170,11 +179,30 @@ impl<'a> Exchange<'a> {
         self.services.requests.name(self.request.get())
     }
 
+    /// What becomes of a request that came by the public door before it is looked at, if not all is well with it or us.
+    /// From here on its path is in the one form in which it is compared and handed on.
+    fn look_first(&self, head: &mut Head, settings: &Settings) -> Option<Admission> {
+        let shard = self.socket.shard();
+        if let Err(bad) = bring_into_form(&mut head.path) {
+            return Some(Admission::Answer(bad.response()));
+        }
+        let is_health = settings.config.server.health_path.as_deref() == Some(&head.path);
+        if !is_health && shard.node().quota.is_stopping() {
+            let retry_ms = sse::retry_ms(shard, self.request.get());
+            let come_back = sse::come_back(head, settings, retry_ms);
+            return Some(Admission::Close(come_back.unwrap_or_else(stopping)));
+        }
+        let full = sit(self.socket, head, settings).err()?;
+        shard.metrics().address_refused_total.add(1);
+        Some(Admission::Answer(full))
+    }
+
     async fn read_head(&mut self) -> Read {
         let settings = self.services.settings();
         let limits = &settings.config.limits;
         // From here, whatever comes: bytes do not extend it.
-        self.socket.set_deadline(limits.head_deadline, Shutdown::Read);
+        let within = self.socket.shard().wait_at_the_door(limits.head_deadline);
+        self.socket.set_deadline(within, Shutdown::Read);
         let mut decoder = HeadDecoder::default();
         loop {
             match decoder.decode(&self.buffer, limits.head) {

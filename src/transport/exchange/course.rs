@@ -13,7 +13,6 @@ pub(super) struct Course {
     send: Flag,
     over: Flag,
     halted: Flag,
-    uploaded: Cell<bool>,
 }
 
 /// Set once, and waited for by one.
@@ -65,11 +64,6 @@ impl Course {
         self.over.set();
     }
 
-    /// Whether it is.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.set.get()
-    }
-
     /// Waits until it is.
     pub(super) async fn over(&self) {
         self.over.wait().await;
@@ -83,16 +77,6 @@ impl Course {
     /// Waits until that is so.
     pub(super) async fn halted(&self) {
         self.halted.wait().await;
-    }
-
-    /// The request is with the server, to its end.
-    pub(super) fn set_uploaded(&self) {
-        self.uploaded.set(true);
-    }
-
-    /// Whether it is.
-    pub(super) fn is_uploaded(&self) -> bool {
-        self.uploaded.get()
     }
 }
 

@@ -67,8 +67,8 @@ impl Download<'_> {
         loop {
             let waits = !self.course.may_send();
             let event = {
-                let ended = pin!(either(pin!(self.course.halted()), pin!(told_after(waits))));
-                either(pin!(down.head()), ended).await
+                let aside = async { either(pin!(self.course.halted()), pin!(told_after(waits))).await };
+                either(pin!(down.head()), pin!(aside)).await
             };
             let head = match event {
                 Either::One(Ok(head)) => head,

@@ -28,7 +28,12 @@ use crate::shard::UnderWay;
 
 impl Exchange<'_> {
     /// Hands a request on, and its answer back; true if the next request may come on this connection.
-    pub(super) async fn proxy(&mut self, backend: &Rc<Backend>, head: &mut Head, settings: &Settings) -> bool {
+    pub(super) async fn proxy(
+        &mut self,
+        backend: &Rc<Backend>,
+        head: &mut Head,
+        settings: &Settings,
+    ) -> bool {
         self.socket.shard().metrics().proxied_requests_total.add(1);
         // However long a head took, it is not the application's fault.
         self.socket.clear_deadline();

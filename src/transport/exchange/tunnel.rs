@@ -33,14 +33,25 @@ pub(super) struct Silence {
 
 impl Exchange<'_> {
     /// Makes a tunnel of the client's connection and the server's, and serves it to its end.
-    pub(super) async fn tunnel(&mut self, exchange: backend::Exchange, answer: &AnswerHead, silence: Silence) {
+    pub(super) async fn tunnel(
+        &mut self,
+        exchange: backend::Exchange,
+        answer: &AnswerHead,
+        silence: Silence,
+    ) {
         let (stream, mut server, early) = exchange.into_tunnel();
         let mut first = BytesMut::new();
         encode_tunnel(&mut first, answer, &self.name().to_string());
         first.extend_from_slice(&early);
         let _open = Counted::new(&self.socket.shard().metrics().tunnels);
         let unasked = std::mem::take(&mut self.buffer);
-        let tunnel = Tunnel { heard: Cell::new(now()), ended: Cell::default(), broken: Cell::default(), bell: Notify::new(), silence };
+        let tunnel = Tunnel {
+            heard: Cell::new(now()),
+            ended: Cell::default(),
+            broken: Cell::default(),
+            bell: Notify::new(),
+            silence,
+        };
         let ended = {
             let (client, server) = (&mut self.writer, &mut server);
             let to_server = pin!(tunnel.to_server(self.socket, &stream, server, unasked.into()));

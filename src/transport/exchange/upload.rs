@@ -138,7 +138,6 @@ impl Upload<'_> {
     pub(super) async fn run(mut self, up: &mut Up) -> Uploaded {
         let mut uploaded = self.bring(up).await;
         if uploaded == Uploaded::Whole {
-            self.course.set_uploaded();
             uploaded = self.watch().await;
         }
         match uploaded {
@@ -193,8 +192,8 @@ impl Upload<'_> {
     async fn wait_for_leave(&mut self) -> Option<Uploaded> {
         while !self.course.may_send() && self.buffer.is_empty() {
             let event = {
-                let told = pin!(either(pin!(self.course.told_to_send()), pin!(self.course.over())));
-                either(told, pin!(self.socket.readable())).await
+                let told = async { either(pin!(self.course.told_to_send()), pin!(self.course.over())).await };
+                either(pin!(told), pin!(self.socket.readable())).await
             };
             match event {
                 Either::One(Either::One(())) => break,
@@ -214,8 +213,8 @@ impl Upload<'_> {
         let began = now();
         let patience = self.incoming.patience();
         let event = {
-            let ended = pin!(either(pin!(self.course.over()), pin!(sleep(patience))));
-            either(pin!(self.socket.readable()), ended).await
+            let aside = async { either(pin!(self.course.over()), pin!(sleep(patience))).await };
+            either(pin!(self.socket.readable()), pin!(aside)).await
         };
         self.incoming.waited += now() - began;
         match event {
@@ -290,7 +289,7 @@ impl Upload<'_> {
             if !self.buffer.is_empty() {
                 continue;
             }
-            if either(pin!(self.socket.readable()), within.as_mut()).await == Either::Other(()) {
+            if let Either::Other(()) = either(pin!(self.socket.readable()), within.as_mut()).await {
                 return false;
             }
             match self.read() {
