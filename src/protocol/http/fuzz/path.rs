@@ -25,8 +25,10 @@ pub fn path(input: &[u8]) {
         assert!(!names.flatten().any(|name| matches!(name, "." | "..")), "{normal}");
     }
     // Nothing but spelling was changed where there was nothing to resolve.
-    let resolved = percent_decode(&path).is_some_and(|plain| plain.contains("//") || plain.contains("/."));
-    if !resolved {
-        assert_eq!(percent_decode(&normal), percent_decode(&path), "of {path}");
+    if let Some(plain) = percent_decode(&path)
+        && !plain.contains("//")
+        && !plain.contains("/.")
+    {
+        assert_eq!(percent_decode(&normal), Some(plain), "of {path}");
     }
 }
