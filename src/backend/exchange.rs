@@ -15,8 +15,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http::{Method, StatusCode};
 
-use super::Failed;
 use super::pool::{Busy, Line, Open};
+use super::{Backend, Failed};
 use crate::net::{Instant, Stream, Writer, now, within};
 use crate::protocol::Decoded;
 use crate::protocol::http::{AnswerBody, AnswerDecoder, AnswerHead, Asked, ChunkedDecoder, Piece};
@@ -56,9 +56,7 @@ pub struct Down {
     line: Option<(Stream, Open)>,
     /// Of the line on which the request was sent again.
     writer: Option<Writer>,
-    /// The request, as long as it may be sent again: it went out on a connection that was used before, which its server
-    /// may have closed at that very moment.
-    again: Option<Bytes>,
+    again: Option<Again>,
     sent: Sent,
     /// From when on the answer's head is waited for: since the last one before it.
     since: Instant,
@@ -73,6 +71,13 @@ pub struct Down {
     /// Whether the server keeps the connection open.
     is_kept: bool,
     failed: Option<Failed>,
+}
+
+/// A request, as long as it may be sent again: it went out on a connection that was used before, which its server may
+/// have closed at that very moment.
+struct Again {
+    first: Bytes,
+    backend: Rc<Backend>,
 }
 
 /// How long things may take.
@@ -135,19 +140,20 @@ impl Sent {
 }
 
 impl Exchange {
-    /// Sends the first of a request on this connection; `again`: it may be sent on another one if this one turns out to
-    /// be closed.
+    /// Sends the first of a request on this connection; `again`: whose it is, if it may be sent on another connection
+    /// should this one turn out to be closed.
     pub(super) async fn start(
         busy: Busy,
         line: Line,
         outgoing: &Outgoing,
         times: Times,
-        again: bool,
+        again: Option<&Rc<Backend>>,
     ) -> Result<Exchange, Unsent> {
         let Line { stream, mut writer, open } = line;
         send_first(&mut writer, &outgoing.first, times.idle).await?;
         let sent = if outgoing.whole { Sent::At(now()) } else { Sent::Told(Rc::default()) };
-        let again = (again && outgoing.whole).then(|| outgoing.first.clone());
+        let again = again.filter(|_| outgoing.whole);
+        let again = again.map(|backend| Again { first: outgoing.first.clone(), backend: backend.clone() });
         let up = Up { writer, sent: sent.clone(), idle_timeout: times.idle };
         let down = Down {
             busy,
@@ -379,14 +385,18 @@ impl Down {
 
     /// Sends the request once more, on a new connection.
     async fn send_again(&mut self) -> Result<(), Failed> {
-        if self.again.is_none() {
-            return Err(Failed::Closed);
-        }
-        let connected = self.busy.server().connect(self.times.connect).await;
+        let Some(again) = &self.again else { return Err(Failed::Closed) };
+        // Another server, if there is one: this one may have closed all that it had.
+        let server = again.backend.choose(Some(self.busy.server()));
+        let server = server.unwrap_or_else(|| self.busy.server().clone());
+        let connected = server.connect(self.times.connect).await;
         // Taken only now: until then, whoever gave this up may have it done anew.
-        let again = self.again.take().expect("looked at above");
+        let again = self.again.take();
         let Line { stream, mut writer, open } = connected?;
-        send_first(&mut writer, &again, self.times.idle).await.map_err(|unsent| unsent.failed)?;
+        self.busy = Busy::new(server);
+        if let Some(Again { first, .. }) = again {
+            send_first(&mut writer, &first, self.times.idle).await.map_err(|unsent| unsent.failed)?;
+        }
         self.since = now();
         (self.line, self.writer) = (Some((stream, open)), Some(writer));
         Ok(())

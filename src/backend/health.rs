@@ -76,7 +76,7 @@ async fn look(server: &Rc<Server>, path: &str, times: Times) -> Result<(), Unwel
     // A new connection: one that is kept says little of how new ones fare.
     let line = server.connect(times.connect).await.map_err(Unwell::Failed)?;
     let busy = Busy::new(server.clone());
-    let sent = Exchange::start(busy, line, &outgoing, times, false).await;
+    let sent = Exchange::start(busy, line, &outgoing, times, None).await;
     let exchange = sent.map_err(|Unsent { failed, .. }| Unwell::Failed(failed))?;
     let (status, _) = read_whole(exchange, ANSWER_MAX).await.map_err(Unwell::Failed)?;
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }

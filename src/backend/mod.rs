@@ -96,13 +96,13 @@ impl Backend {
 
     /// Sends on `line`, or a new connection if there is none.
     async fn send(
-        &self,
+        self: &Rc<Self>,
         busy: Busy,
         line: Option<pool::Line>,
         outgoing: &Outgoing,
         again: bool,
     ) -> Result<Exchange, Unsent> {
-        let again = again && line.is_some();
+        let again = (again && line.is_some()).then_some(self);
         let times = self.times();
         let line = match line {
             Some(line) => line,

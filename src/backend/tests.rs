@@ -69,6 +69,24 @@ fn a_request_that_no_server_has_seen_is_sent_to_another_once_if_it_may_be() {
 }
 
 #[test]
+fn a_request_whose_used_connection_ends_unanswered_goes_to_another_server() {
+    on_both(|| async {
+        // Answers one request, and is gone with the next.
+        let peer = Peer::start(|_, mut line| {
+            line.request();
+            line.say(OK);
+            line.request();
+        });
+        let other = named("b");
+        let (backend, metrics) = backend(&[peer.address, other.address]);
+        assert_eq!(fetch_many(&backend, 3).await, "okbb");
+        assert_eq!(metrics.proxied_retries_total.value(), 1);
+        assert_eq!((peer.heard().len(), peer.heard().len(), peer.unheard()), (28, 28, 0));
+        assert_eq!(backend.servers.iter().map(|server| server.under_way()).sum::<usize>(), 0);
+    });
+}
+
+#[test]
 fn a_server_that_fails_three_times_in_a_row_is_passed_over_and_found_again() {
     on_both(|| async {
         let (gone, peer) = (nobody(), named("b"));
