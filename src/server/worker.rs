@@ -150,7 +150,7 @@ async fn serve(kit: Kit) -> io::Result<()> {
     drop(ear);
     let keeper = reload::keeper_of(&terms.settings.config);
     let station = Station::new(node.metrics[port.index()].clone());
-    let hooks = Hooks::new(node.metrics.len(), node.metrics[port.index()].clone());
+    let hooks = Hooks::new(node.metrics.len(), &station);
     let requests = Requests::new(node.run, port.index());
     let services = Rc::new(Services::new(terms.settings, pages, requests, station, hooks));
     let public = services.clone();

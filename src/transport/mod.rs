@@ -95,7 +95,7 @@ impl Services {
         hooks: Rc<Hooks>,
     ) -> Services {
         let backends = Backends::new(&settings.config, &settings.boards, &station, None);
-        hooks.configure(&settings.config);
+        hooks.configure(&settings.config, &settings.boards);
         Services {
             station,
             backends: RefCell::new(Rc::new(backends)),
@@ -139,7 +139,7 @@ impl Services {
         let backends =
             Backends::new(&settings.config, &settings.boards, &self.station, Some(&self.backends()));
         *self.backends.borrow_mut() = Rc::new(backends);
-        self.hooks.configure(&settings.config);
+        self.hooks.configure(&settings.config, &settings.boards);
         *self.settings.borrow_mut() = Rc::new(settings);
     }
 }

@@ -68,7 +68,7 @@ mod tests {
 
     fn enter(line: &Line) -> Option<Place<'_>> {
         match poll(pin!(line.enter())) {
-            Poll::Ready(place) => Some(place.ok().expect("nobody waits")),
+            Poll::Ready(place) => Some(place.expect("nobody waits")),
             Poll::Pending => None,
         }
     }

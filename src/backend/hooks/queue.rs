@@ -131,7 +131,7 @@ impl Notice {
 fn pause_after(tries: u32, chance: u32) -> Duration {
     let whole = PAUSE_MIN.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(PAUSE_MAX);
     let half_ms = whole.as_millis() as u64 / 2;
-    Duration::from_millis(half_ms + (half_ms * u64::from(chance) >> 32))
+    Duration::from_millis(half_ms + ((half_ms * u64::from(chance)) >> 32))
 }
 
 /// Notifications that wait, and their bytes.

@@ -1,10 +1,12 @@
 //! Hooks against an application on a real socket.
 
+#![allow(clippy::disallowed_types, reason = "the threads of the application share what they had")]
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use super::*;
@@ -205,17 +207,17 @@ fn without_hooks_nobody_is_asked_and_a_reload_may_bring_and_take_them() {
 fn who_waits_in_line_is_late_when_its_time_is_over() {
     on_both(|| async {
         let app = App::new(|_, _| Does::Hang);
-        let (timeout, start) = (Duration::from_millis(150), now());
+        let timeout = Duration::from_millis(400);
         let (hooks, metrics) =
             hooks(&config(app.address, |hooks| (hooks.timeout, hooks.concurrency) = (timeout, 1)));
-        let other = hooks.clone();
+        let (other, start) = (hooks.clone(), now());
         let first = spawn(async move { ask(&other, 0).await.unwrap_err() });
         until("the first call", || app.had().len() == 1).await;
         assert_eq!(metrics.hook_calls.value(), 1);
         assert_eq!(ask(&hooks, 1).await.unwrap_err(), NoVerdict::Late);
         assert_eq!(first.await, NoVerdict::Late);
-        assert!(now() - start >= timeout);
-        assert_eq!((app.had().len(), metrics.hook_calls.value()), (1, 0), "the second had no turn");
+        assert!((timeout..timeout * 7 / 4).contains(&(now() - start)), "the wait for a place counts");
+        assert_eq!(metrics.hook_calls.value(), 0);
     });
 }
 
@@ -296,15 +298,16 @@ fn what_is_told_is_told_until_it_is_heard_under_one_name() {
         hooks.settled().await;
         let had = app.had();
         assert_eq!(had.len(), 4);
-        assert!(had.iter().all(|had| had.field("webhook-id") == "leave_r1_7" && had.body == had.body));
+        assert!(had.iter().all(|had| had.field("webhook-id") == "leave_r1_7"));
         assert!(had.windows(2).all(|pair| pair[0].body == pair[1].body), "the event is the same");
+        // A connection that had been used before and was cut is no failure yet: the call is made anew at once.
         let counted = [
             &metrics.notifications_total,
             &metrics.notifications_retried_total,
             &metrics.notifications_given_up_total,
             &metrics.notifications_waiting,
         ];
-        assert_eq!(counted.map(Metric::value), [1, 3, 0, 0]);
+        assert_eq!(counted.map(Metric::value), [1, 2, 0, 0]);
     });
 }
 
@@ -367,17 +370,17 @@ fn a_status_410_and_the_end_of_hooks_settle_what_waits() {
 #[test]
 fn sixteen_are_told_at_a_time_and_all_in_the_end() {
     on_both(|| async {
-        let app = App::new(|_, _| {
-            // A call that takes a while, so that others are under way beside it.
-            thread::sleep(Duration::from_millis(5));
+        // Each is answered when sixteen are there, and never would be if there were fewer.
+        let sixteen = Barrier::new(16);
+        let app = App::new(move |_, _| {
+            sixteen.wait();
             Does::Answer(200, "")
         });
         let (hooks, metrics) = hooks(&config(app.address, |_| ()));
-        (0..200).for_each(|number| tell(&hooks, number));
+        (0..160).for_each(|number| tell(&hooks, number));
         hooks.settled().await;
-        assert_eq!((metrics.notifications_total.value(), app.had().len()), (200, 200));
-        let most = app.most.load(SeqCst);
-        assert!((2..=16).contains(&most), "{most} at a time");
+        assert_eq!((metrics.notifications_total.value(), app.had().len()), (160, 160));
+        assert_eq!(app.most.load(SeqCst), 16, "at a time");
     });
 }
 
