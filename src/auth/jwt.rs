@@ -67,6 +67,23 @@ impl Verifier {
     /// The first thing that is wrong, looked for in the order of [`TokenError`]'s variants. Nothing of the claims
     /// is read before the signature is found right.
     pub fn verify(&self, token: &str, now_s: u64) -> Result<Identity, TokenError> {
+        self.judge(token, now_s).map(|(identity, _)| identity)
+    }
+
+    /// As [`verify`](Self::verify), with all claims of the token besides, a JSON object as it was signed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`verify`](Self::verify); [`TokenError::Malformed`] also where the claims that are not looked at are no
+    /// UTF-8.
+    pub fn verify_with_claims(&self, token: &str, now_s: u64) -> Result<(Identity, Box<str>), TokenError> {
+        let (identity, claims) = self.judge(token, now_s)?;
+        let claims = String::from_utf8(claims).map_err(|_| TokenError::Malformed)?;
+        Ok((identity, claims.trim_ascii().into()))
+    }
+
+    /// Whose token this is, and its claims as they were signed.
+    fn judge(&self, token: &str, now_s: u64) -> Result<(Identity, Vec<u8>), TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
@@ -77,7 +94,10 @@ impl Verifier {
         let key = self.key_for(&header)?;
         // The algorithm is the key's, not taken from the header that was just compared with it.
         match crypto::verify(signature, message.as_bytes(), &key.key, key.on_the_wire()) {
-            Ok(true) => self.identity(parse(&decode(claims)?)?, now_s),
+            Ok(true) => {
+                let claims = decode(claims)?;
+                self.identity(parse(&claims)?, now_s).map(|identity| (identity, claims))
+            }
             Ok(false) | Err(_) => Err(TokenError::Signature),
         }
     }

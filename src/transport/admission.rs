@@ -217,9 +217,12 @@ fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Newcomer, Toke
             Ok(Newcomer { identity: None, token, claims: None })
         }
         (Some(token), Some(verifier)) => {
-            let identity = Some(verifier.verify(token.as_str(), now_s)?);
-            let claims = settings.hooks_want(HookEvent::Connect).then(|| None);
-            Ok(Newcomer { identity, token: None, claims: claims.flatten() })
+            if !settings.hooks_want(HookEvent::Connect) {
+                let identity = Some(verifier.verify(token.as_str(), now_s)?);
+                return Ok(Newcomer { identity, token: None, claims: None });
+            }
+            let (identity, claims) = verifier.verify_with_claims(token.as_str(), now_s)?;
+            Ok(Newcomer { identity: Some(identity), token: None, claims: Some(claims) })
         }
         _ => Err(TokenError::Missing("token")),
     }

@@ -58,6 +58,27 @@ fn a_good_token_is_an_identity() {
 }
 
 #[test]
+fn all_claims_of_a_good_token_can_be_had_as_they_were_signed() {
+    let verifier = Verifier::new(&auth()).expect("there is a key");
+    let claims = r#" {"sub":"ada", "exp":2000000000,"plan":{"seats":[1, 2.50]},"plan":"é"}
+"#;
+    let token = signed(HEADER, claims, SECRET, Algorithm::HS256);
+    let (identity, told) = verifier.verify_with_claims(&token, NOW).expect("a good token");
+    assert_eq!((Ok(identity), &*told), (verify(&token), claims.trim()));
+    let late = verifier.verify_with_claims(&token, 2_000_000_000);
+    assert_eq!(late, Err(TokenError::Expired));
+    let forged = signed(HEADER, claims, b"another-secret-of-thirty-two-bytes", Algorithm::HS256);
+    assert_eq!(verifier.verify_with_claims(&forged, NOW), Err(TokenError::Signature));
+
+    let bytes = [&br#"{"sub":"ada","exp":2000000000,"plan":""#[..], b"\xff\"}"].concat();
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(bytes));
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = crypto::sign(message.as_bytes(), &key, Algorithm::HS256).expect("HMAC signs anything");
+    let token = format!("{message}.{signature}");
+    assert_eq!(verifier.verify_with_claims(&token, NOW), Err(TokenError::Malformed), "no JSON text");
+}
+
+#[test]
 fn what_is_minted_is_verified() {
     let ada = minted(SECRET, "ada", &["chat:*".into(), "user:{user}".into()], 2_000_000_000);
     assert_eq!(verify(&ada), verify(ADA));
