@@ -73,7 +73,7 @@ impl Guest {
         let verdict = self.ask(connect).await;
         self.is_missed = match &verdict {
             Ok(verdict) => verdict.allow,
-            Err(error) => *error != NoVerdict::Unreachable,
+            Err(error) => error.may_be_heard(),
         };
         verdict
     }

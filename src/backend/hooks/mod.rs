@@ -147,8 +147,8 @@ impl Hooks {
         }
         let _place = match within(setup.timeout, self.line.enter()).await {
             Some(Ok(place)) => place,
-            Some(Err(line::Full)) => return shed(NoVerdict::Late),
-            None => return Err(NoVerdict::Late),
+            Some(Err(line::Full)) => return shed(NoVerdict::Crowded),
+            None => return Err(NoVerdict::Crowded),
         };
         let Some(trial) = self.trial() else { return shed(NoVerdict::Unreachable) };
         let kind = event.happening.kind();
@@ -188,6 +188,7 @@ impl Hooks {
             NoAnswer::Late | NoAnswer::Failed(Failed::AnswerTimeout | Failed::Idle) => NoVerdict::Late,
             NoAnswer::Failed(Failed::Head(_) | Failed::Chunks(_) | Failed::Malformed(_))
             | NoAnswer::Unusable => NoVerdict::Unusable,
+            NoAnswer::Failed(Failed::Closed | Failed::Broken(_)) => NoVerdict::Broken,
             NoAnswer::Failed(_) => NoVerdict::Unreachable,
         }
     }
