@@ -12,7 +12,7 @@ use super::{Door, Pages, Settings, script, sse};
 use crate::api;
 use crate::auth::{Identity, TokenError, origin, token};
 use crate::backend::{Backend, Backends};
-use crate::config::{Mode, Refuse};
+use crate::config::{HookEvent, Mode, Refuse};
 use crate::protocol::http::{Handshake, Head, Response, check_forward, handshake};
 use crate::protocol::websocket::CloseCode;
 use crate::shard::Shard;
