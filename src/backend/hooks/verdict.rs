@@ -61,6 +61,13 @@ pub enum NoVerdict {
     Unusable,
 }
 
+impl NoVerdict {
+    /// Whether the application may have heard of the event, and have done what it was asked about.
+    pub fn may_be_heard(self) -> bool {
+        self != NoVerdict::Unreachable
+    }
+}
+
 /// What a verdict may hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
