@@ -147,7 +147,7 @@ pub fn serve(
     info!(connections = node.quota.connections(), drain_s = drain.as_secs_f64(), "stopping");
     supervisor::stopping(drain + DRAIN_MARGIN);
     node.quota.stop();
-    see_everybody_out(&inbox, workers, drain)
+    see_everybody_out(&inbox, &node, drain)
 }
 
 /// The listening sockets, each shared by all workers: none that is queued on it is lost when a worker
@@ -310,7 +310,8 @@ fn wait_for_the_end(inbox: &Receiver<Event>, reloader: &mut Reloader, status: &s
 }
 
 /// Waits until every shard is empty, but not much longer than the window.
-fn see_everybody_out(inbox: &Receiver<Event>, workers: usize, drain: Duration) -> Result<(), Failed> {
+fn see_everybody_out(inbox: &Receiver<Event>, node: &Node, drain: Duration) -> Result<(), Failed> {
+    let workers = node.metrics.len();
     let until = net::now() + drain + DRAIN_MARGIN;
     let mut empty = 0;
     while empty < workers {
@@ -319,7 +320,10 @@ fn see_everybody_out(inbox: &Receiver<Event>, workers: usize, drain: Duration) -
             Ok(Event::Signal) => return Err(Failed::Impatient),
             Ok(_) => (),
             Err(_) => {
-                warn!("the drain window is over; the rest is cut off");
+                let connections = node.quota.connections();
+                let notifications: u64 =
+                    node.metrics.iter().map(|metrics| metrics.notifications_waiting.value()).sum();
+                warn!(connections, notifications, "the drain window is over; the rest is cut off");
                 return Ok(());
             }
         }
