@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test file uses a part of the harness")]
 
 mod api;
+mod app;
 mod crowd;
 mod deadline;
 mod dice;
@@ -20,6 +21,7 @@ mod stalled;
 #[allow(unused_imports, reason = "each test file uses a part of the harness")]
 pub(crate) use self::{
     api::{Api, done, refusal, request},
+    app::{App, Call, HOOK_SECRET, Reply},
     crowd::{Crowd, Sight},
     deadline::{Deadline, PATIENCE, until},
     dice::Dice,

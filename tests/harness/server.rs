@@ -1,6 +1,6 @@
 //! One server process: its configuration, its start, its end, and what it says of itself.
 
-use super::{Response, Socket, until};
+use super::{App, HOOK_SECRET, Response, Socket, until};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     rooms: Vec<[&'static str; 3]>,
     /// Open rooms that keep what is published, before all other rules: pattern, size, ttl.
     histories: Vec<(&'static str, u32, &'static str)>,
+    /// Rules as they stand in the file, before all others.
+    rules: &'static str,
     environment: BTreeMap<String, String>,
     /// What a shell does before it becomes the server.
     shell: Option<&'static str>,
@@ -59,6 +61,7 @@ impl Setup {
             keys: BTreeMap::new(),
             rooms: vec![["*", "authenticated", "authenticated"]],
             histories: Vec::new(),
+            rules: "",
             environment: BTreeMap::new(),
             shell: None,
         };
@@ -118,10 +121,22 @@ impl Setup {
         self
     }
 
+    /// Puts rules before all others, as they stand in the file.
+    pub(crate) fn rule(mut self, rules: &'static str) -> Self {
+        self.rules = rules;
+        self
+    }
+
     /// Adds a rule for open rooms that keep so many publications, each for so long.
     pub(crate) fn history(mut self, pattern: &'static str, size: u32, ttl: &'static str) -> Self {
         self.histories.push((pattern, size, ttl));
         self
+    }
+
+    /// This application is told of connections, and asked.
+    pub(crate) fn hooks(self, app: &App) -> Self {
+        self.set("hooks.url", &format!("\"http://{}/hooks?v=1\"", app.address()))
+            .set("hooks.secret", &format!("\"{HOOK_SECRET}\""))
     }
 
     /// The file that says so.
@@ -137,6 +152,7 @@ impl Setup {
             }
             writeln!(text, "{key} = {value}").expect("a string takes everything");
         }
+        text.push_str(self.rules);
         for (pattern, size, ttl) in &self.histories {
             let rule = format!(
                 "[[room]]\npattern = \"{pattern}\"\njoin = \"anyone\"\npublish = \"anyone\"\n\
@@ -340,7 +356,7 @@ impl Drop for Server {
 
 /// Whether a line bears the key, or a token: header and claims of each begin with the base64 of `{"`.
 fn tells(line: &str) -> bool {
-    line.contains("eyJ") || line.contains(SECRET)
+    line.contains("eyJ") || line.contains(SECRET) || line.contains(HOOK_SECRET)
 }
 
 /// The binary under test.

@@ -224,6 +224,12 @@ impl Socket {
         closed
     }
 
+    /// The answer to a handshake, and behind it the close.
+    pub(crate) fn closed_behind_head(&mut self) -> Closed {
+        assert_eq!(self.response().expect("an answer to the handshake").status, 101);
+        self.closed()
+    }
+
     /// How the stream ends; bytes after what was read are a fault.
     pub(crate) fn end(&mut self) -> End {
         let deadline = Deadline::within(PATIENCE);
