@@ -20,7 +20,7 @@ pub struct Boards {
 /// One server's.
 #[derive(Debug)]
 pub struct Board {
-    /// When the process's first boards were made: times count from here.
+    /// When it was made: its times count from here.
     started: Instant,
     /// Requests in a row for which there was no connection, or no answer in time.
     failures: AtomicU32,
@@ -68,14 +68,12 @@ impl Boards {
     }
 
     fn blank(&self) -> Arc<Board> {
-        let started = self.by_server.values().next().map_or_else(now, |board| board.started);
-        let urge = self.urge.clone();
         Arc::new(Board {
-            started,
+            started: now(),
             failures: AtomicU32::default(),
             avoided_until_ms: AtomicU64::default(),
             ill: AtomicBool::default(),
-            urge,
+            urge: self.urge.clone(),
         })
     }
 }
@@ -107,8 +105,9 @@ impl Board {
         before_ms < self.elapsed_ms()
     }
 
-    /// What a look at it found. True if that is another thing than what was held.
+    /// What looks at it found. True if that is another thing than what was held.
     pub(super) fn set_ill(&self, ill: bool) -> bool {
+        self.urge.fetch_or(ill, Relaxed);
         self.ill.swap(ill, Relaxed) != ill
     }
 

@@ -67,6 +67,8 @@ pub struct Down {
     /// The last read filled its buffer: there is probably more.
     is_more_there: bool,
     interims: u32,
+    /// Whoever held it wanted no more of it.
+    is_stopped: Cell<bool>,
     body: Body,
     /// Whether the server keeps the connection open.
     is_kept: bool,
@@ -168,6 +170,7 @@ impl Exchange {
             buffered: Bytes::new(),
             is_more_there: false,
             interims: 0,
+            is_stopped: Cell::default(),
             body: Body::Ahead,
             is_kept: false,
             failed: None,
@@ -324,6 +327,7 @@ impl Down {
 
     /// Ends the connection in both directions, whoever waits or writes there.
     pub fn stop(&self) {
+        self.is_stopped.set(true);
         if let Some((stream, _)) = &self.line {
             stream.shutdown(Shutdown::Both);
         }
@@ -351,7 +355,8 @@ impl Down {
     async fn await_answer(&mut self) -> Result<(), Failed> {
         loop {
             let Some((stream, _)) = &self.line else {
-                self.send_again().await?;
+                // Boxed: hardly any answer needs it.
+                Box::pin(self.send_again()).await?;
                 continue;
             };
             let since = self.sent.at().map(|at| at.max(self.since));
@@ -374,7 +379,7 @@ impl Down {
                     Err(error) => Failed::Broken(error),
                 },
             };
-            if self.again.is_none() || !self.buffered.is_empty() {
+            if self.again.is_none() || !self.buffered.is_empty() || self.is_stopped.get() {
                 return Err(failed);
             }
             // Closed while it was idle, it may be: nobody has seen the request.
@@ -389,10 +394,10 @@ impl Down {
         // Another server, if there is one: this one may have closed all that it had.
         let server = again.backend.choose(Some(self.busy.server()));
         let server = server.unwrap_or_else(|| self.busy.server().clone());
-        let connected = server.connect(self.times.connect).await;
+        let connected = Box::pin(server.connect(self.times.connect)).await;
         // Taken only now: until then, whoever gave this up may have it done anew.
         let again = self.again.take();
-        let Line { stream, mut writer, open } = connected?;
+        let Line { stream, mut writer, open } = connected.inspect_err(|failed| server.note(failed))?;
         self.busy = Busy::new(server);
         if let Some(Again { first, .. }) = again {
             send_first(&mut writer, &first, self.times.idle).await.map_err(|unsent| unsent.failed)?;

@@ -68,17 +68,18 @@ enum Unwell {
 
 async fn look(server: &Rc<Server>, path: &str, times: Times) -> Result<(), Unwell> {
     let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: vestibule/{}\r\n\r\n",
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: vestibule/{}\r\nConnection: close\r\n\r\n",
         server.authority(),
         env!("CARGO_PKG_VERSION")
     );
     let outgoing = Outgoing { method: Method::GET, first: Bytes::from(head), whole: true, upgrade: false };
-    // A new connection: one that is kept says little of how new ones fare.
+    // A new connection, for one that is kept says little of how new ones fare; and it is not kept, or the pool would
+    // grow by every look.
     let line = server.connect(times.connect).await.map_err(Unwell::Failed)?;
     let busy = Busy::new(server.clone());
     let sent = Exchange::start(busy, line, &outgoing, times, None).await;
-    let exchange = sent.map_err(|Unsent { failed, .. }| Unwell::Failed(failed))?;
-    let (status, _) = read_whole(exchange, ANSWER_MAX).await.map_err(Unwell::Failed)?;
+    let mut exchange = sent.map_err(|Unsent { failed, .. }| Unwell::Failed(failed))?;
+    let (status, _) = read_whole(&mut exchange, ANSWER_MAX).await.map_err(Unwell::Failed)?;
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
 }
 

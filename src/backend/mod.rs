@@ -90,8 +90,10 @@ impl Backend {
         outgoing: Outgoing,
         answer_max: usize,
     ) -> Result<(StatusCode, Bytes), Failed> {
-        let exchange = self.begin(outgoing).await?;
-        read_whole(exchange, answer_max).await
+        let mut exchange = self.begin(outgoing).await?;
+        let answer = read_whole(&mut exchange, answer_max).await?;
+        exchange.finish();
+        Ok(answer)
     }
 
     /// Sends on `line`, or a new connection if there is none.
@@ -107,8 +109,12 @@ impl Backend {
         let line = match line {
             Some(line) => line,
             None => {
-                let connected = busy.server().connect(times.connect).await;
-                connected.map_err(|failed| Unsent { failed, untouched: true })?
+                // Boxed: a request on a connection that was kept has no room for it.
+                let connected = Box::pin(busy.server().connect(times.connect)).await;
+                connected.map_err(|failed| {
+                    busy.server().note(&failed);
+                    Unsent { failed, untouched: true }
+                })?
             }
         };
         Exchange::start(busy, line, outgoing, times, again).await
@@ -137,7 +143,7 @@ impl Backend {
 }
 
 /// Reads an answer of at most `answer_max` bytes to its end.
-async fn read_whole(mut exchange: Exchange, answer_max: usize) -> Result<(StatusCode, Bytes), Failed> {
+async fn read_whole(exchange: &mut Exchange, answer_max: usize) -> Result<(StatusCode, Bytes), Failed> {
     let status = loop {
         let status = exchange.down.head().await?.status;
         if !status.is_informational() {
@@ -158,26 +164,22 @@ async fn read_whole(mut exchange: Exchange, answer_max: usize) -> Result<(Status
             }
         };
     }
-    exchange.finish();
     Ok((status, whole))
 }
 
 /// A backend without servers, for tests.
 #[cfg(test)]
 pub(crate) fn blank(name: &str) -> config::Backend {
-    let health = config::Health {
-        path: None,
-        interval: Duration::from_millis(100),
-        timeout: Duration::from_millis(200),
-    };
+    let health =
+        config::Health { path: None, interval: Duration::from_millis(100), timeout: Duration::from_secs(9) };
     config::Backend {
         name: name.to_owned(),
         servers: Vec::new(),
-        connect_timeout: Duration::from_millis(200),
-        answer_timeout: Duration::from_millis(200),
-        idle_timeout: Duration::from_millis(200),
+        connect_timeout: Duration::from_secs(9),
+        answer_timeout: Duration::from_secs(9),
+        idle_timeout: Duration::from_secs(9),
         tunnel_timeout: Duration::from_secs(1),
-        keep_alive: Duration::from_secs(10),
+        keep_alive: Duration::from_secs(30),
         health,
     }
 }

@@ -123,19 +123,17 @@ impl Server {
                     self.station.metrics.backend_connects_total.add(1);
                     return Ok(Line { stream, writer, open: Open::new(&self.station) });
                 }
-                // That is no fault of the server's.
-                Some(Err(error)) if is_ours(&error) => return Err(Failed::Unreachable(error)),
                 Some(Err(error)) => failed = Failed::Unreachable(error),
                 None => failed = Failed::ConnectTimeout,
             }
         }
-        self.note(&failed);
         Err(failed)
     }
 
     /// Takes down that a request came to nothing because of the server.
     pub(super) fn note(&self, failed: &Failed) {
-        if self.board.failed() {
+        let ours = matches!(failed, Failed::Unreachable(error) if is_ours(error));
+        if !ours && self.board.failed() {
             let (backend, server) = (&self.backend, &self.authority);
             warn!(%backend, %server, %failed, "a server fails again and again, and is passed over for a while");
         }

@@ -123,7 +123,7 @@ fn failures_that_are_not_in_a_row_bring_no_server_down() {
             line.await_end();
         });
         let (backend, _) = with(&[peer.address], |it| {
-            (it.answer_timeout, it.keep_alive) = (Duration::from_millis(20), Duration::ZERO);
+            (it.answer_timeout, it.keep_alive) = (Duration::from_millis(300), Duration::ZERO);
         });
         for number in 0..9 {
             assert_eq!(fetch(&backend).await.is_ok(), number % 3 == 2);
@@ -169,6 +169,7 @@ fn a_request_waits_for_a_name_and_tries_its_addresses_in_turn() {
     on_both(|| async {
         let peer = named("a");
         let mut config = blank("app");
+        config.connect_timeout = Duration::from_millis(300);
         config.servers = vec![Authority::parse(&format!("app:{}", peer.address.port()), None).unwrap()];
         let (station, boards) = (station(), Boards::new(&Config::default(), None));
         let backend = Backend::new(&config, &boards, &station);
@@ -189,7 +190,7 @@ fn a_request_waits_for_a_name_and_tries_its_addresses_in_turn() {
         station.set_addresses(addresses(&[]));
         let start = now();
         assert!(matches!(fetch(&backend).await, Err(Failed::NoAddress)));
-        assert!(now() - start < Duration::from_millis(100), "that there is none is known");
+        assert!(now() - start < Duration::from_millis(300), "that there is none is known");
     });
 }
 
@@ -200,12 +201,12 @@ fn a_connection_that_does_not_come_about_is_given_up_in_time_with_504() {
         let full = crate::net::bind(LOOPBACK, 0).unwrap();
         let address = full.local_addr().unwrap();
         let _waiting = std::net::TcpStream::connect(address).unwrap();
-        let (backend, _) = backend(&[address]);
+        let (backend, _) = with(&[address], |it| it.connect_timeout = Duration::from_millis(200));
         let start = now();
         let failed = fetch(&backend).await.unwrap_err();
         assert!(matches!(failed, Failed::ConnectTimeout), "{failed}");
         assert_eq!(failed.status(), StatusCode::GATEWAY_TIMEOUT);
-        assert!((190..1000).contains(&(now() - start).as_millis()));
+        assert!((190..4000).contains(&(now() - start).as_millis()));
     });
 }
 
@@ -227,7 +228,8 @@ fn a_look_finds_a_server_ill_after_two_and_well_after_one() {
         config.backends[0].servers = vec![authority(&peer.address)];
         config.backends[0].health.path = Some("/up".to_owned());
         let boards = Boards::new(&config, None);
-        let backends = Rc::new(Backends::new(&config, &boards, &station(), None));
+        let station = station();
+        let backends = Rc::new(Backends::new(&config, &boards, &station, None));
         let board = boards.of("app", &authority(&peer.address));
         let rounds = Rc::new(Cell::new(0));
         let counted = rounds.clone();
@@ -251,6 +253,7 @@ fn a_look_finds_a_server_ill_after_two_and_well_after_one() {
         well.store(true, SeqCst);
         until(false).await;
         assert!(peer.heard().starts_with("GET /up HTTP/1.1\r\nHost: 127.0.0.1:"));
+        assert!(station.metrics.backend_connections.value() <= 1, "a look leaves no connection behind");
         // A round each 100 ms, and a look each interval: not more.
         let elapsed = (now() - start).as_millis() as usize;
         assert!(rounds.get() <= elapsed / 100 + 2 && looks.load(SeqCst) <= elapsed / 100 + 2);

@@ -211,7 +211,7 @@ fn a_server_that_is_silent_is_given_up_in_time() {
             line.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstand");
             line.await_end();
         });
-        let (standing, _) = with(&[peer.address], |it| it.answer_timeout = Duration::from_secs(9));
+        let (standing, _) = with(&[peer.address], |it| it.idle_timeout = Duration::from_millis(200));
         let mut exchange = standing.begin(get()).await.unwrap();
         exchange.down.head().await.unwrap();
         assert_eq!(exchange.down.body().await.unwrap().unwrap(), "stand");
@@ -219,12 +219,12 @@ fn a_server_that_is_silent_is_given_up_in_time() {
         assert!(matches!(exchange.down.body().await, Err(Failed::Idle)));
         assert!(now() - start >= Duration::from_millis(200));
         let silent = Peer::start(|_, mut line| line.await_end());
-        let (silent, _) = with(&[silent.address], |it| it.idle_timeout = Duration::from_secs(9));
+        let (silent, _) = with(&[silent.address], |it| it.answer_timeout = Duration::from_millis(200));
         let start = now();
         let mut exchange = silent.begin(get()).await.unwrap();
         let failed = exchange.down.head().await.unwrap_err();
         assert!(matches!(failed, Failed::AnswerTimeout) && failed.status() == StatusCode::GATEWAY_TIMEOUT);
-        assert!((200..1000).contains(&(now() - start).as_millis()));
+        assert!((200..4000).contains(&(now() - start).as_millis()));
     });
 }
 
@@ -237,13 +237,13 @@ fn an_answer_is_due_from_the_end_of_the_request_on() {
             line.say(OK);
             line.await_end();
         });
-        let (backend, _) = backend(&[peer.address]);
+        let (backend, _) = with(&[peer.address], |it| it.answer_timeout = Duration::from_millis(500));
         let first = Bytes::from_static(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
         let outgoing =
             || Outgoing { method: Method::POST, first: first.clone(), whole: false, upgrade: false };
         let Exchange { mut up, mut down } = backend.begin(outgoing()).await.unwrap();
         // Longer than the answer may take, once the request is sent.
-        assert!(within(Duration::from_millis(300), down.head()).await.is_none());
+        assert!(within(Duration::from_millis(800), down.head()).await.is_none());
         up.send(vec![Bytes::from_static(b"bo"), Bytes::new(), Bytes::from_static(b"dy")]).await.unwrap();
         up.end();
         assert_eq!(down.head().await.unwrap().status, 200);
@@ -363,7 +363,7 @@ fn whoever_waits_may_be_given_up_and_asked_again() {
             line.say(OK);
             line.await_end();
         });
-        let (backend, _) = with(&[peer.address], |it| it.answer_timeout = Duration::from_secs(9));
+        let (backend, _) = backend(&[peer.address]);
         let first = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
         let outgoing = Outgoing { method: Method::POST, first, whole: false, upgrade: false };
         let Exchange { mut up, mut down } = backend.begin(outgoing).await.unwrap();
@@ -400,13 +400,50 @@ fn stop_frees_a_sender_and_a_reader_that_are_stuck() {
 }
 
 #[test]
+fn who_is_stopped_sends_nothing_again() {
+    on_both(|| async {
+        let peer = Peer::start(|_, mut line| {
+            line.request();
+            line.say(OK);
+            line.await_end();
+        });
+        let (backend, metrics) = backend(&[peer.address]);
+        assert_eq!(ask(&backend, get()).await.as_deref(), Ok("200 hello"));
+        let mut exchange = backend.begin(get()).await.unwrap();
+        assert!(within(Duration::from_millis(5), exchange.down.head()).await.is_none());
+        exchange.down.stop();
+        assert!(matches!(exchange.down.head().await, Err(Failed::Closed)));
+        assert_eq!(metrics.backend_connects_total.value(), 1);
+    });
+}
+
+#[test]
+fn what_is_held_of_a_request_under_way_is_little() {
+    on_both(|| async {
+        let (backend, _) = backend(&[nobody()]);
+        let begin = size_of_val(&backend.begin(get()));
+        let peer = Peer::saying(OK);
+        let (backend, _) = with(&[peer.address], |_| ());
+        let mut exchange = backend.begin(get()).await.unwrap();
+        let head = size_of_val(&exchange.down.head());
+        let body = size_of_val(&exchange.down.body());
+        eprintln!(
+            "an exchange {}, its beginning {begin}, a head {head}, a body {body}",
+            size_of::<Exchange>()
+        );
+        // Most of it is the runtime's timers.
+        assert!(size_of::<Exchange>() <= 384 && begin <= 2560 && head <= 1536 && body <= 1536);
+    });
+}
+
+#[test]
 fn a_server_that_takes_nothing_is_given_up_in_time() {
     on_both(|| async {
         let peer = Peer::start(|_, mut line| {
             line.request();
             std::thread::park_timeout(Duration::from_secs(20));
         });
-        let (backend, _) = backend(&[peer.address]);
+        let (backend, _) = with(&[peer.address], |it| it.idle_timeout = Duration::from_millis(200));
         let first = Bytes::from_static(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
         let outgoing = Outgoing { method: Method::POST, first, whole: false, upgrade: false };
         let mut exchange = backend.begin(outgoing).await.unwrap();
@@ -427,7 +464,7 @@ fn a_large_body_comes_whole_and_in_order_under_back_pressure() {
             std::io::Write::write_all(&mut line.socket, &bytes).unwrap();
             line.await_end();
         });
-        let (backend, _) = with(&[peer.address], |it| it.idle_timeout = Duration::from_secs(9));
+        let (backend, _) = backend(&[peer.address]);
         let mut exchange = backend.begin(get()).await.unwrap();
         exchange.down.head().await.unwrap();
         let mut at = 0_u32;
@@ -471,7 +508,7 @@ fn many_at_once_have_each_their_own_answer() {
                 line.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
             }
         });
-        let (backend, metrics) = with(&[peer.address], |it| it.answer_timeout = Duration::from_secs(9));
+        let (backend, metrics) = backend(&[peer.address]);
         let seen = Rc::new(RefCell::new(std::collections::BTreeSet::new()));
         let tasks: Vec<_> = (0..20)
             .map(|_| {
