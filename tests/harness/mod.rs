@@ -14,6 +14,7 @@ mod events;
 mod ledger;
 mod member;
 mod neighbours;
+mod origin;
 mod server;
 mod socket;
 mod stalled;
@@ -30,6 +31,7 @@ pub(crate) use self::{
     ledger::{Account, Journal, Ledger, Outcome},
     member::{Member, number_of, publication},
     neighbours::{Echoes, Neighbours},
+    origin::{Origin, Request},
     server::{DRAIN, SECRET, Server, Setup, binary, gauge, mint, now_s},
     socket::{Closed, End, Frame, MASK, Response, Socket, client_frame, masked, upgrade_request},
     stalled::Stalled,

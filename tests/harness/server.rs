@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     /// Rules as they stand in the file, before all others.
     rules: &'static str,
     environment: BTreeMap<String, String>,
+    /// Backends and routes.
+    tables: String,
     /// What a shell does before it becomes the server.
     shell: Option<&'static str>,
 }
@@ -63,6 +65,7 @@ impl Setup {
             histories: Vec::new(),
             rules: "",
             environment: BTreeMap::new(),
+            tables: String::new(),
             shell: None,
         };
         setup
@@ -139,6 +142,18 @@ impl Setup {
             .set("hooks.secret", &format!("\"{HOOK_SECRET}\""))
     }
 
+    /// Hands what is at `path` and below on to these servers; `keys` are more lines of the backend's.
+    pub(crate) fn route(mut self, path: &str, servers: &[SocketAddr], keys: &str) -> Self {
+        let name = format!("backend-{}", self.tables.matches("[[backend]]").count());
+        let servers: Vec<String> = servers.iter().map(SocketAddr::to_string).collect();
+        let table = format!(
+            "[[backend]]\nname = \"{name}\"\nservers = {servers:?}\n{keys}\n\
+             [[route]]\npath = \"{path}\"\nbackend = \"{name}\"\n"
+        );
+        self.tables.push_str(&table);
+        self
+    }
+
     /// The file that says so.
     pub(crate) fn file(&self, public: SocketAddr, admin: SocketAddr) -> String {
         let mut text = format!("[[listener]]\naddress = \"{public}\"\n");
@@ -165,7 +180,7 @@ impl Setup {
                 format!("[[room]]\npattern = \"{pattern}\"\njoin = \"{join}\"\npublish = \"{publish}\"\n");
             text.push_str(&rule);
         }
-        text
+        text + &self.tables
     }
 
     /// Starts the server and returns once it is alive; ports that somebody took meanwhile are drawn again.

@@ -76,7 +76,8 @@ impl Socket {
         Self::over(socket.into()).expect("a connected socket")
     }
 
-    fn over(stream: TcpStream) -> std::io::Result<Self> {
+    /// The same over a connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream, inbox: Inbox::default() })
@@ -153,6 +154,18 @@ impl Socket {
                 return Ok(Response::of_head(&self.inbox.take(end + 4)));
             }
             self.fill(deadline)?;
+        }
+    }
+
+    /// The body of a message in chunks, to its last one.
+    pub(crate) fn chunked_body(&mut self) -> Result<Vec<u8>, End> {
+        let mut body = Vec::new();
+        loop {
+            let chunk = self.chunk_within(PATIENCE)?;
+            if chunk.is_empty() {
+                return Ok(body);
+            }
+            body.extend(chunk);
         }
     }
 
