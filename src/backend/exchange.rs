@@ -398,6 +398,9 @@ impl Down {
         // Taken only now: until then, whoever gave this up may have it done anew.
         let again = self.again.take();
         let Line { stream, mut writer, open } = connected.inspect_err(|failed| server.note(failed))?;
+        if self.is_stopped.get() {
+            return Err(Failed::Closed);
+        }
         self.busy = Busy::new(server);
         if let Some(Again { first, .. }) = again {
             send_first(&mut writer, &first, self.times.idle).await.map_err(|unsent| unsent.failed)?;

@@ -251,9 +251,7 @@ fn is_needed_escape(behind: &str) -> bool {
     let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
     let upper = digits.is_some_and(|digits| !digits.bytes().any(|byte| byte.is_ascii_lowercase()));
     // `%2F` and `%5C` are refused or left in requests' paths, and a route of them would be a riddle.
-    let needed = |byte: u8| {
-        !(byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) && ![0, b'/', b'\\'].contains(&byte)
-    };
+    let needed = |byte: u8| !(byte.is_ascii_alphanumeric() || b"-._~/\\\0".contains(&byte));
     upper && byte.is_some_and(needed)
 }
 
