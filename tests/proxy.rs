@@ -5,7 +5,9 @@
 
 mod harness;
 
-use harness::{Deadline, End, Member, Origin, PATIENCE, Server, Setup, Socket, refusal, until, upgrade_request};
+use harness::{
+    Deadline, End, Member, Origin, PATIENCE, Server, Setup, Socket, refusal, until, upgrade_request,
+};
 use std::{net::SocketAddr, thread, time::Duration};
 
 /// One server for everything, and a short patience with it.
@@ -69,7 +71,8 @@ fn only_a_trusted_proxy_says_whence_a_request_came() {
         .set("server.trusted_proxies", "[\"127.0.0.1/32\"]")
         .route("/", &[origin.address], "")
         .start();
-    let fields = "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+    let fields =
+        "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
     let (seen, _) = exchange(&server, &origin, &get("/", fields), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(seen.field("x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"));
     assert_eq!(seen.field("x-forwarded-proto"), Some("https"));
@@ -133,8 +136,10 @@ fn an_answer_is_framed_as_its_client_knows_it() {
     let origin = Origin::new();
     let server = behind(&origin);
     let ended = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde";
-    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n";
-    let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Hop: 1\r\nConnection: x-hop\r\nKeep-Alive: a\r\n\r\nabcde";
+    let chunked =
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\n";
+    let length =
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Hop: 1\r\nConnection: x-hop\r\nKeep-Alive: a\r\n\r\nabcde";
     let old = "HTTP/1.0 200 OK\r\n\r\nabcde";
     for answer in [ended, chunked, length, old] {
         for version in ["1.1", "1.0"] {
@@ -146,7 +151,10 @@ fn an_answer_is_framed_as_its_client_knows_it() {
             drop(socket);
             let response = client.bodiless().unwrap();
             assert!(response.header("x-hop").is_none() && response.header("keep-alive").is_none());
-            assert_eq!(response.header("via"), Some(if answer == old { "1.0 vestibule" } else { "1.1 vestibule" }));
+            assert_eq!(
+                response.header("via"),
+                Some(if answer == old { "1.0 vestibule" } else { "1.1 vestibule" })
+            );
             assert!(response.header("date").is_some() && response.header("x-request-id").is_some());
             assert_eq!(response.closes(), version == "1.0", "{response:?}");
             match (response.header("content-length"), response.header("transfer-encoding")) {
@@ -174,7 +182,12 @@ fn answers_without_a_body_have_none_and_interim_ones_are_handed_on() {
     for (method, answer, status, length) in [
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", 200, Some("1000")),
         ("HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, None),
-        ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\nETag: \"x\"\r\n\r\n", 304, Some("1000")),
+        (
+            "GET",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\nETag: \"x\"\r\n\r\n",
+            304,
+            Some("1000"),
+        ),
         ("GET", "HTTP/1.1 204 No Content\r\n\r\n", 204, None),
     ] {
         let request = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -413,7 +426,8 @@ fn a_server_that_fails_is_answered_for() {
 fn bytes_behind_an_answer_answer_nobody_else() {
     let origin = Origin::new();
     let server = behind(&origin);
-    let poisoned = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    let poisoned =
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     let (_, mut client) = exchange(&server, &origin, &get("/", ""), poisoned);
     assert_eq!(client.response().unwrap().body, b"ok");
     client.send(get("/next", "").as_bytes());

@@ -28,7 +28,8 @@ impl Origin {
 
     /// At an address that one had before.
     pub(crate) fn at(address: SocketAddr) -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
         socket.set_reuse_address(true).expect("a socket of ours");
         socket.bind(&address.into()).expect("a free port");
         socket.listen(128).expect("a bound socket");
