@@ -399,7 +399,7 @@ fn a_verdict_is_carried_out_whole_before_the_ack() {
         ann.leave("new");
         ann.join("old");
     }
-    assert_eq!(app.calls("leave").len(), 20, "of her own leaves alone");
+    assert_eq!(app.await_calls("leave", 20).len(), 20, "of her own leaves alone");
     server.stop();
 }
 

@@ -100,7 +100,7 @@ fn the_longest_route_wins_and_ours_come_first() {
     }
     let mut client = Socket::connect(server.public);
     assert_eq!(client.upgrade("/%65cho", "").status, 101, "what is ours is, however it is spelled");
-    assert_eq!(Socket::connect(server.public).get("/x/../events").unwrap().status, 400);
+    assert_eq!(Socket::connect(server.public).get("/x/../events").unwrap().status, 401);
     assert!(api.visitor().is_none() && shop.visitor().is_none());
     server.stop();
 }
