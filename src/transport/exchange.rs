@@ -312,7 +312,7 @@ impl<'a> Exchange<'a> {
         linger::a_little(self.socket, HANG_UP_WITHIN).await;
     }
 
-    fn stream(self, granted: sse::Granted) -> sse::Opening {
+    fn stream(self, granted: Box<sse::Granted>) -> sse::Opening {
         let response = self.named(granted.response.clone());
         let mut head = BytesMut::with_capacity(STREAM_HEAD_BYTES);
         let date = HttpDate::from_unix_s(unix_s());

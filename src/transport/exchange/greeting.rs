@@ -81,10 +81,9 @@ impl Exchange<'_> {
     /// What becomes of a request for a stream: an error is the answer to it.
     pub(super) async fn greet_listener(
         &self,
-        granted: Box<sse::Granted>,
+        mut granted: Box<sse::Granted>,
         head: &Head,
-    ) -> Result<sse::Granted, Response> {
-        let mut granted = *granted;
+    ) -> Result<Box<sse::Granted>, Response> {
         let turned = match self.ask_whether(granted.take_newcomer(), head, "sse").await {
             Ok(known) => {
                 let guest = || Box::new(Guest::new(self.services, self.request.get(), "sse"));

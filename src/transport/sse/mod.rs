@@ -26,7 +26,7 @@ use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 /// A stream, its request not yet answered.
 pub(super) struct Opening {
     pub(super) writer: Writer,
-    pub(super) granted: Granted,
+    pub(super) granted: Box<Granted>,
     /// The request that asked for it.
     pub(super) request: Number,
     /// The head of the answer, to go out first.
@@ -72,7 +72,7 @@ impl Reader {
     pub(super) fn open(socket: &Socket, services: Rc<Services>, opening: Opening) -> Reader {
         let Opening { writer, mut granted, request, head, unasked_bytes } = opening;
         let rooms = granted.places();
-        let Granted { identity, mut guest, framing, .. } = granted;
+        let Granted { identity, mut guest, framing, .. } = *granted;
         let identity = identity.expect("nobody is answered of whom it is not known who it is");
         let (shard, user) = (socket.shard(), identity.user.clone());
         let wire = Wire::Stream { framing, since: rooms.iter().map(|(_, since)| *since).collect() };
