@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use http::Method;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::trial::{Peer, authority, backend, get, nobody, request, station, with};
 use super::*;
 use crate::config::{Authority, Config, Route};
-use crate::net::trial::{LOOPBACK, on_both};
+use crate::net::trial::{LOOPBACK, alone, on_both};
 use crate::net::{now, sleep, spawn};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -129,6 +130,26 @@ fn failures_that_are_not_in_a_row_bring_no_server_down() {
             assert_eq!(fetch(&backend).await.is_ok(), number % 3 == 2);
             assert!(!backend.servers[0].board.is_down());
         }
+    });
+}
+
+#[test]
+fn a_process_without_descriptors_blames_no_server() {
+    alone("backend::tests::a_process_without_descriptors_blames_no_server", || {
+        on_both(|| async {
+            let peer = named("a");
+            let (backend, _) = with(&[peer.address], |it| it.keep_alive = Duration::ZERO);
+            let before = getrlimit(Resource::Nofile);
+            // Every number that is free is beyond it.
+            setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..before }).unwrap();
+            for _ in 0..5 {
+                let failed = fetch(&backend).await.unwrap_err();
+                assert!(matches!(failed, Failed::Unreachable(_)), "{failed}");
+            }
+            setrlimit(Resource::Nofile, before).unwrap();
+            assert!(!backend.servers[0].board.is_down());
+            assert_eq!(fetch(&backend).await.unwrap(), "a");
+        });
     });
 }
 
