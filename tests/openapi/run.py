@@ -16,14 +16,11 @@ Exit code: 0 all passed, 1 not.
 
 import argparse
 import base64
-import fcntl
-import hashlib
 import hmac
 import json
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -32,6 +29,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parent))
+from packages import install  # noqa: E402
 from program import READY_WITHIN_S, Server, SetupFailed  # noqa: E402
 
 REQUIREMENTS = HERE / "requirements.txt"
@@ -39,7 +37,6 @@ DOCUMENT = HERE.parent.parent / "src" / "api" / "openapi.json"
 
 KEY = "a-key-for-the-tests-alone"
 SECRET = "a key for the tests alone, of more than 32 bytes"
-INSTALL_WITHIN_S = 600
 # Beyond the time it is given: what it has begun it ends, and it shrinks what failed.
 RUN_MARGIN_S = 120
 
@@ -85,7 +82,7 @@ join = "authenticated"
 def main():
     options = parse_arguments()
     try:
-        tools = install(options.cache)
+        tools = install(options.cache, "openapi", REQUIREMENTS)
         with Node(options.vestibule) as server:
             clients = Clients(tools, server)
             try:
@@ -112,38 +109,6 @@ def parse_arguments():
     if not options.vestibule:
         parser.error("--vestibule PROGRAM or $VESTIBULE_BIN says what to test")
     return options
-
-
-# --- the tools ------------------------------------------------------------------
-
-def install(cache):
-    """The folder of a virtual environment's programs: made once for each list of requirements."""
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    home = cache / f"openapi-{wanted[:16]}"
-    complete = home / "complete"
-    cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "openapi.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not complete.exists():
-            if home.exists():
-                shutil.rmtree(home)
-            print("installing schemathesis", flush=True)
-            must_run([sys.executable, "-m", "venv", home])
-            must_run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-input",
-                      "--disable-pip-version-check", "--requirement", REQUIREMENTS])
-            must_run([home / "bin" / "schemathesis", "--version"])
-            complete.touch()
-    return home / "bin"
-
-
-def must_run(command):
-    try:
-        done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=INSTALL_WITHIN_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as failure:
-        raise SetupFailed(f"{' '.join(map(str, command))}: {failure}") from failure
-    if done.returncode != 0:
-        raise SetupFailed(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}")
 
 
 # --- the node and its clients ----------------------------------------------------
