@@ -297,6 +297,33 @@ fn a_drain_ends_when_the_application_has_heard_of_everybody() {
 }
 
 #[test]
+fn who_is_asked_about_when_a_drain_begins_is_told_to_come_back_and_its_end_is_told() {
+    let app = App::start(|call| match (call.kind.as_str(), call.text("user")) {
+        ("connect", "slow") | ("message", _) => Reply::yes().after(Duration::from_millis(1500)),
+        _ => Reply::yes(),
+    });
+    let mut server = Setup::new(2).hooks(&app).start();
+    let token = server.token("slow");
+    let mut talker = Member::enter(&server, "talker");
+    talker.say("{\"type\":\"event\",\"event\":\"e\",\"payload\":1,\"id\":1}");
+    let (mut socket, mut stream) = (Socket::connect(server.public), Socket::connect(server.public));
+    socket.send(harness::upgrade_request(&format!("/ws?token={token}"), "").as_bytes());
+    stream.send(format!("GET /events?room=a&token={token} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    app.await_calls("connect", 3);
+    app.await_calls("message", 1);
+    server.terminate();
+    assert_eq!(socket.response().map(|response| response.status), Ok(503));
+    let answer = stream.response().unwrap();
+    assert!(answer.status == 200 && answer.body.starts_with(b"retry: "), "{answer:?}");
+    assert_eq!(talker.closed().code, Some(1001));
+    drop(talker);
+    let status = server.ends_within(DRAIN + Duration::from_secs(5));
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert_eq!(app.ids("disconnect").len(), 3);
+    await_ends(&app);
+}
+
+#[test]
 fn a_drain_does_not_wait_without_end_for_an_application_that_is_dead() {
     let app = App::start(yes);
     let mut server = Setup::new(2).hooks(&app).start();

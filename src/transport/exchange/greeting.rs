@@ -126,6 +126,8 @@ impl Exchange<'_> {
         head: &Head,
         transport: &'static str,
     ) -> Result<Known, Turned> {
+        // Each call has a time of its own; that of the head is over.
+        self.socket.clear_deadline();
         let hooks = self.services.hooks();
         let mut guest = hooks::are_kept(hooks)
             .then(|| Box::new(Guest::new(self.services, self.request.get(), transport)));
@@ -140,7 +142,6 @@ impl Exchange<'_> {
         if let Some(identity) = &newcomer.identity {
             asking.set_user(&identity.user);
         }
-        self.socket.clear_deadline();
         let mut verdict = self.knock(asking, &newcomer, head).await.ok_or(Turned::Unheard)?;
         if !verdict.allow {
             return Err(Turned::Away(verdict.reason));
