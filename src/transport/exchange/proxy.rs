@@ -100,8 +100,13 @@ impl Exchange<'_> {
                 self.count_failure(&failed);
                 false
             }
+            Downloaded::Halted(true) if uploaded == Uploaded::Stuck => {
+                self.count_failure(&Failed::Idle);
+                false
+            }
             Downloaded::NotTaken | Downloaded::Halted(true) => false,
             Downloaded::Halted(false) => match uploaded {
+                Uploaded::Stuck => self.fail(head, false, &Failed::Idle).await,
                 Uploaded::Late => self.refuse(late()).await,
                 Uploaded::Malformed(error) => self.refuse(bad_chunks(error)).await,
                 _ => false,

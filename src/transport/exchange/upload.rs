@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{BufMut, BytesMut};
 
 use super::course::{Course, Pace};
-use crate::backend::Up;
+use crate::backend::{Failed, Up};
 use crate::net::{Either, either, now, sleep};
 use crate::protocol::http::{
     Body, CHUNK_END, CHUNK_SIZE_LEN_MAX, CHUNKS_END, ChunkedDecoder, ChunkedError, Piece, encode_chunk_size,
@@ -40,8 +40,10 @@ pub(super) enum Uploaded {
     Whole,
     /// The answer was there before the rest had come.
     Over,
-    /// The server takes no more of it.
+    /// The server takes no more of it; there may be an answer.
     Refused,
+    /// The server took nothing for too long.
+    Stuck,
     /// The client took too long.
     Late,
     /// Its chunks are none.
@@ -146,8 +148,12 @@ impl Upload<'_> {
                 // The answer's writer may be stuck.
                 self.socket.stop();
             }
-            Uploaded::Late | Uploaded::Malformed(_) => self.course.halt(),
-            Uploaded::Refused => self.course.over().await,
+            Uploaded::Stuck | Uploaded::Late | Uploaded::Malformed(_) => self.course.halt(),
+            Uploaded::Refused => {
+                // From now on the answer's time counts.
+                up.end();
+                self.course.over().await;
+            }
             Uploaded::Whole | Uploaded::Over => (),
         }
         uploaded
@@ -180,6 +186,7 @@ impl Upload<'_> {
             }
             match either(pin!(up.send(vec![out.freeze()])), pin!(self.course.over())).await {
                 Either::One(Ok(())) => self.pace.step().await,
+                Either::One(Err(Failed::Idle)) => return Uploaded::Stuck,
                 Either::One(Err(_)) => return Uploaded::Refused,
                 Either::Other(()) => return Uploaded::Over,
             }
