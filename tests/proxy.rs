@@ -5,10 +5,8 @@
 
 mod harness;
 
-use harness::{
-    Deadline, End, Member, Origin, PATIENCE, Server, Setup, Socket, refusal, until, upgrade_request,
-};
-use std::{net::SocketAddr, thread, time::Duration};
+use harness::{Deadline, End, Origin, PATIENCE, Server, Setup, Socket, refusal, upgrade_request};
+use std::thread;
 
 /// One server for everything, and a short patience with it.
 fn behind(origin: &Origin) -> Server {
@@ -435,5 +433,92 @@ fn bytes_behind_an_answer_answer_nobody_else() {
     assert_eq!(seen.line(), "GET /next HTTP/1.1");
     socket.answer("next");
     assert_eq!(client.response().unwrap().body, b"next");
+    server.stop();
+}
+
+/// What smuggles, by the row of incidents that it is known from: none of it reaches a server, and nothing behind it is
+/// taken for a request.
+#[test]
+fn nothing_that_two_readers_could_read_differently_reaches_a_server() {
+    let origin = Origin::new();
+    let server = behind(&origin);
+    let chunks = |body: &str| post("Transfer-Encoding: chunked\r\n", body);
+    for (request, status) in [
+        // 25: where the body ends.
+        (post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400),
+        (post("Content-Length: 5\r\nContent-Length: 5\r\n", "abcde"), 400),
+        (post("Content-Length: 5, 5\r\n", "abcde"), 400),
+        (post("Content-Length: +5\r\n", "abcde"), 400),
+        (post("Content-Length: 0x5\r\n", "abcde"), 400),
+        (post("Content-Length: \r\n", ""), 400),
+        (post("Content-Length: 99999999999999999999\r\n", ""), 400),
+        (post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), 400),
+        (post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), 400),
+        (post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), 501),
+        (post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400),
+        (post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), 400),
+        (post("Transfer-Encoding: \x0bchunked\r\n", "0\r\n\r\n"), 400),
+        ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), 400),
+        // 26: chunks.
+        (chunks("3\nabc\r\n0\r\n\r\n"), 400),
+        (chunks("3\r\nabcX\r\n0\r\n\r\n"), 400),
+        (chunks("3\r\nabc\n0\r\n\r\n"), 400),
+        (chunks("3 \r\nabc\r\n0\r\n\r\n"), 400),
+        (chunks("-3\r\nabc\r\n0\r\n\r\n"), 400),
+        (chunks("0x3\r\nabc\r\n0\r\n\r\n"), 400),
+        (chunks("10000000000000000\r\nabc"), 400),
+        (chunks("3;a\nb\r\nabc\r\n0\r\n\r\n"), 400),
+        (chunks("\r\n0\r\n\r\n"), 400),
+        // 27: fields.
+        (get("/", ": x\r\n"), 400),
+        (get("/", "A B: x\r\n"), 400),
+        (get("/", "A: x\r\n folded\r\n"), 400),
+        (get("/", "A: x\ry\r\n"), 400),
+        (get("/", "A: x\nB: y\r\n"), 400),
+        (get("/", "Host: b\r\n"), 400),
+        // 28: what would make a tunnel of it.
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_owned(), 400),
+        ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 501),
+        ("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 405),
+        (upgrade_request("/", "Content-Length: 5\r\n") + "abcde", 400),
+        (upgrade_request("/", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n", 400),
+        // 29: what would be taken out.
+        (get("/", "Connection: close, x-forwarded-for\r\n"), 400),
+        (get("/", "Connection: Authorization\r\nAuthorization: x\r\n"), 400),
+        (get("/", "Connection: cookie\r\n"), 400),
+        (get("/", "Connection: host\r\n"), 400),
+        (post("Connection: content-length\r\nContent-Length: 5\r\n", "abcde"), 400),
+        // 32: paths, and names of fields.
+        (get("/a%2f..%2fb", ""), 400),
+        (get("/..;/b", ""), 400),
+        (get("/a\\b", ""), 400),
+        (get("/a%00", ""), 400),
+        (get("/%zz", ""), 400),
+        (get("/", "X_Forwarded_For: 6.6.6.6\r\n"), 400),
+        (get("http://evil.test/", ""), 400),
+    ] {
+        let mut client = Socket::connect(server.public);
+        client.send(request.as_bytes());
+        let response = client.response().unwrap();
+        assert_eq!(response.status, status, "{request:?}");
+        if response.closes() {
+            let _ = client.try_send(get("/smuggled", "").as_bytes());
+            assert_ne!(client.end(), End::Silence, "{request:?}");
+        }
+        assert!(origin.visitor().is_none(), "{request:?}");
+    }
+    // In a body that comes later: the server has its beginning, and never an end.
+    for (bad, length) in [("X\r\n", 3), ("\n0\r\n\r\n", 3)] {
+        let mut client = Socket::connect(server.public);
+        client.send(chunks("3\r\nabc").as_bytes());
+        let mut socket = origin.accept();
+        socket.request_head().unwrap();
+        assert_eq!(socket.exactly(length + 5).unwrap(), b"3\r\nabc\r\n");
+        client.send((bad.to_owned() + &get("/smuggled", "")).as_bytes());
+        let response = client.response().unwrap();
+        assert!(response.status == 400 && response.closes(), "{response:?}");
+        assert_ne!(socket.end(), End::Silence);
+    }
+    assert_eq!(server.metric("vestibule_proxied_failures_total"), 0.0);
     server.stop();
 }
