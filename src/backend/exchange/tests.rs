@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::pin::pin;
+use std::sync::{Arc, Barrier};
 
 use http::{HeaderValue, Version};
 
@@ -142,11 +143,15 @@ fn what_came_behind_an_answer_costs_the_connection_and_not_the_answer() {
 #[test]
 fn what_comes_while_a_connection_waits_is_nobodys_answer() {
     on_both(|| async {
-        let peer = Peer::start(|number, mut line| {
+        let is_kept = Arc::new(Barrier::new(2));
+        let kept = is_kept.clone();
+        let peer = Peer::start(move |number, mut line| {
             line.request();
             line.say(OK);
             if number == 0 {
+                kept.wait();
                 line.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison");
+                kept.wait();
             }
             line.await_end();
         });
@@ -155,6 +160,8 @@ fn what_comes_while_a_connection_waits_is_nobodys_answer() {
         exchange.down.head().await.unwrap();
         assert_eq!(exchange.down.body().await.unwrap().unwrap(), "hello");
         exchange.finish();
+        is_kept.wait();
+        is_kept.wait();
         assert_eq!(ask(&backend, get()).await.as_deref(), Ok("200 hello"));
         assert_eq!(metrics.backend_connects_total.value(), 2);
     });
