@@ -3,6 +3,8 @@
 //! Often enough that what the first time alone costs does not show. Judges no count, and asserts only what would make
 //! it a count of something else. What drives the hub stands in `inputs`, with the other benches.
 
+#[path = "../inputs/exchange.rs"]
+mod exchange;
 #[path = "../inputs/frames.rs"]
 mod frames;
 #[path = "../inputs/requests.rs"]
@@ -17,7 +19,10 @@ mod upgrade;
 use std::hint::black_box;
 
 use bytes::BytesMut;
-use vestibule::protocol::http::handshake;
+use vestibule::protocol::http::{
+    After, AnswerFraming, Answering, Forwarding, HttpDate, check_forward, encode_answer, encode_forward,
+    handshake, normal_path,
+};
 use vestibule::protocol::native::Request;
 use vestibule::protocol::websocket::{Opcode, encode_frame};
 
@@ -66,6 +71,36 @@ pub(crate) fn switching() -> usize {
     repeat(|| {
         out.clear();
         handshake::check(black_box(&head)).expect("in due form").encode_switching(&mut out, &[]);
+    })
+}
+
+pub(crate) fn forward() -> usize {
+    let head = upgrade::decode(exchange::REQUEST);
+    let peer = "203.0.113.9".parse().expect("an address");
+    let by = Forwarding { peer, trusted: false, request_id: "a-0-1", upgrade: false, body: head.body };
+    let mut out = BytesMut::new();
+    repeat(|| {
+        out.clear();
+        let head = black_box(&head);
+        check_forward(head).expect("it may go on");
+        encode_forward(&mut out, head, &normal_path(&head.path).expect("a path"), &by);
+    })
+}
+
+pub(crate) fn answer() -> usize {
+    repeat(|| {
+        black_box(exchange::decode_answer(black_box(exchange::ANSWER)));
+    })
+}
+
+pub(crate) fn hand_back() -> usize {
+    let head = exchange::decode_answer(exchange::ANSWER);
+    let (framing, date) = (AnswerFraming::Length(615), HttpDate::from_unix_s(0));
+    let by = Answering { request_id: "a-0-1", framing, after: After::KeepAlive, date };
+    let mut out = BytesMut::new();
+    repeat(|| {
+        out.clear();
+        encode_answer(&mut out, black_box(&head), &by);
     })
 }
 

@@ -4,7 +4,7 @@
 //! reading of requests: an answer that two readers could end at different places is none. It must not read a body,
 //! or wait.
 
-use super::fields::{elements, has_token, length_of, only};
+use super::fields::{elements, length_of};
 use super::lines::{LineSearch, LinesError, read_fields, split_first_line};
 use crate::protocol::Decoded;
 use http::{HeaderMap, StatusCode, Version, header};
@@ -100,8 +100,13 @@ impl AnswerHead {
             return Err(AnswerError::Switching);
         }
         let headers = read_fields(fields)?;
-        if elements(&headers, &header::CONNECTION).take(NOMINATIONS_MAX + 1).count() > NOMINATIONS_MAX {
-            return Err(AnswerError::Connection);
+        let (mut nominations, mut closes) = (0, false);
+        for name in elements(&headers, &header::CONNECTION) {
+            nominations += 1;
+            closes |= name.eq_ignore_ascii_case(b"close");
+            if nominations > NOMINATIONS_MAX {
+                return Err(AnswerError::Connection);
+            }
         }
         let framed = framing_of(&headers, version)?;
         let bodiless = status.is_informational() || has_no_body(status);
@@ -112,10 +117,7 @@ impl AnswerHead {
         // Who frames a body where there is none may send it all the same.
         let astray = status == StatusCode::NO_CONTENT
             && matches!(framed, AnswerBody::Chunked | AnswerBody::Length(1..));
-        let keep_alive = version == Version::HTTP_11
-            && body != AnswerBody::UntilClose
-            && !astray
-            && !has_token(&headers, &header::CONNECTION, "close");
+        let keep_alive = version == Version::HTTP_11 && body != AnswerBody::UntilClose && !astray && !closes;
         Ok(Self { status, version, headers, body, keep_alive })
     }
 }
@@ -149,11 +151,11 @@ fn read_status_line(line: &[u8]) -> Result<(Version, StatusCode), AnswerError> {
 /// What the fields say of the body, whatever the status and the request say.
 fn framing_of(headers: &HeaderMap, version: Version) -> Result<AnswerBody, AnswerError> {
     let length = length_of(headers).ok_or(AnswerError::ContentLength)?;
-    if !headers.contains_key(header::TRANSFER_ENCODING) {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
         return Ok(length.map_or(AnswerBody::UntilClose, AnswerBody::Length));
-    }
-    let coding = only(headers, &header::TRANSFER_ENCODING);
-    if !coding.is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    };
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Err(AnswerError::TransferEncoding);
     }
     match (version, length) {

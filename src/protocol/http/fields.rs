@@ -35,10 +35,12 @@ pub(super) fn body_of(headers: &HeaderMap) -> Result<Body, HeadError> {
 
 /// What Content-Length says, if it is there. `None` where it says nothing that everybody reads alike.
 pub(super) fn length_of(headers: &HeaderMap) -> Option<Option<u64>> {
-    if !headers.contains_key(header::CONTENT_LENGTH) {
-        return Some(None);
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Some(None) };
+    if values.next().is_some() {
+        return None;
     }
-    let digits = only(headers, &header::CONTENT_LENGTH)?.as_bytes();
+    let digits = value.as_bytes();
     // `parse` alone would take a plus sign.
     let number =
         str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));

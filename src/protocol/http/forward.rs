@@ -28,7 +28,7 @@ pub fn check_forward(head: &Head) -> Result<(), NotForwarded> {
     if method.eq_ignore_ascii_case("TRACE") {
         return Err(NotForwarded::Trace);
     }
-    if head.headers.keys().any(|name| memchr::memchr(b'_', name.as_str().as_bytes()).is_some()) {
+    if head.headers.keys().any(|name| name.as_str().as_bytes().contains(&b'_')) {
         return Err(NotForwarded::Underscore);
     }
     for (count, name) in elements(&head.headers, &header::CONNECTION).enumerate() {
@@ -275,8 +275,8 @@ impl<'a> Nominations<'a> {
 
     /// Whether the field `name` is named. There are [`NOMINATIONS_MAX`] names at most.
     fn name(&self, name: &str) -> bool {
-        let mut named = self.headers.into_iter().flat_map(|headers| elements(headers, &header::CONNECTION));
-        named.any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
+        let Some(headers) = self.headers else { return false };
+        elements(headers, &header::CONNECTION).any(|named| named.eq_ignore_ascii_case(name.as_bytes()))
     }
 }
 
