@@ -25,8 +25,7 @@ use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 
 /// Serves a connection to its end.
 pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
-    let mut is_told = reader.has_orders() && !Box::pin(reader.begin()).await;
-    while !is_told {
+    loop {
         let progress = if reader.is_waiting() {
             reader.take_rest()
         } else {
@@ -42,14 +41,19 @@ pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
         match progress {
             Progress::More => (),
             Progress::WaitFor(home) => Box::pin(socket.shard().wait_for(home)).await,
-            Progress::Ask(asked) => Box::pin(reader.ask(socket, *asked)).await,
+            Progress::Begin => {
+                if !Box::pin(reader.begin()).await {
+                    break;
+                }
+            }
+            Progress::Ask => Box::pin(reader.ask(socket)).await,
             Progress::Full => {
                 if !Box::pin(socket.written(reader.connection.key)).await {
                     return;
                 }
             }
             Progress::Gone => return,
-            Progress::Goodbye => is_told = true,
+            Progress::Goodbye => break,
         }
     }
     drop(reader);
@@ -62,8 +66,10 @@ enum Progress {
     More,
     /// The rest was kept until this home has moved on.
     WaitFor(ShardId),
+    /// The application ordered something that comes first.
+    Begin,
     /// The rest was kept until the application has been asked.
-    Ask(Box<Asked>),
+    Ask,
     /// The rest was kept until the peer has read what it was replied.
     Full,
     /// The peer hung up.
@@ -76,7 +82,9 @@ enum Progress {
 pub(super) struct Reader {
     decoder: Decoder,
     /// A command that waits for a home. Nothing behind it is looked at.
-    blocked: Option<Blocked>,
+    blocked: Option<Box<Blocked>>,
+    /// What the application is to be asked. Nothing behind it is looked at.
+    asked: Option<Box<Asked>>,
     /// What was read and not looked at yet: at most one read's worth.
     rest: Vec<u8>,
     connection: Connection,
@@ -130,20 +138,23 @@ impl Reader {
         let (address, pace, spoke) = (socket.address(), Pace::default(), Cell::new(false));
         let shard = shard.clone();
         let connection = Connection { shard, services, key, request, native, address, pace, spoke, guest };
-        Reader { decoder: Decoder::default(), blocked: None, rest, connection }
+        Reader { decoder: Decoder::default(), blocked: None, asked: None, rest, connection }
     }
 
     /// Whether it has something to look at before the socket.
     fn is_waiting(&self) -> bool {
-        self.blocked.is_some() || !self.rest.is_empty()
+        self.blocked.is_some() || !self.rest.is_empty() || self.has_orders()
     }
 
     /// Takes up what was left, the command that had to wait first.
     fn take_rest(&mut self) -> Progress {
+        if self.has_orders() {
+            return Progress::Begin;
+        }
         if let Some(blocked) = self.blocked.take() {
             let settings = self.connection.services.settings();
             if let Some(Pending::Wait(home, blocked)) = blocked.retry(self.connection.caller(&settings)) {
-                self.blocked = Some(blocked);
+                self.blocked = Some(Box::new(blocked));
                 return Progress::WaitFor(home);
             }
         }
@@ -191,13 +202,14 @@ impl Reader {
             match self.connection.on_event(event, settings, reading)? {
                 After::Next => (),
                 After::Wait(home, blocked) => {
-                    self.blocked = Some(blocked);
+                    self.blocked = Some(Box::new(blocked));
                     self.rest.extend_from_slice(&input[used..]);
                     return Ok(Progress::WaitFor(home));
                 }
                 After::Ask(asked) => {
+                    self.asked = Some(asked);
                     self.rest.extend_from_slice(&input[used..]);
-                    return Ok(Progress::Ask(asked));
+                    return Ok(Progress::Ask);
                 }
             }
         }
@@ -227,9 +239,10 @@ impl Reader {
     }
 
     /// Asks the application, and does as it says. Nobody reads meanwhile; everything else goes on.
-    async fn ask(&mut self, socket: &Socket, asked: Asked) {
+    async fn ask(&mut self, socket: &Socket) {
+        let Some(asked) = self.asked.take() else { return };
         socket.pause();
-        self.blocked = self.connection.ask(asked).await;
+        self.blocked = self.connection.ask(*asked).await.map(Box::new);
         socket.resume();
     }
 }
@@ -447,6 +460,9 @@ struct Reading {
     /// The payload of the latest ping that is not.
     ping: Option<Vec<u8>>,
 }
+
+// Idle connections are most of what a core holds, and the allocator gives them out in steps: the next is a quarter more.
+const _: () = assert!(size_of::<Reader>() <= 224);
 
 /// How long a peer that closed has to hang up: we were asked to, it need not read more.
 const HANG_UP_WITHIN: Duration = Duration::from_secs(2);

@@ -58,7 +58,7 @@ impl Granted {
     }
 
     /// All rooms, each with what the stream is to go on from: its last event ID has a place for each.
-    pub(super) fn places(&mut self) -> Vec<(Box<str>, Option<Since>)> {
+    pub(super) fn places(&mut self) -> Box<[(Box<str>, Option<Since>)]> {
         let names = std::mem::take(&mut self.names);
         let since = match &self.last_event_id {
             Some(token) => Since::of_token(token, names.len()),

@@ -42,7 +42,7 @@ pub(super) struct Reader {
     key: ConnectionKey,
     request: Number,
     /// What is still to be joined.
-    rooms: Vec<(Box<str>, Option<Since>)>,
+    rooms: Box<[(Box<str>, Option<Since>)]>,
     unasked_bytes: usize,
     /// What hooks have to know of it, if they have to do with it.
     guest: Option<Box<Guest>>,

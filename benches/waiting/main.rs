@@ -5,9 +5,9 @@
 //! of each kind the median is told. The server has one worker on the first CPU, whoever measures and the application the
 //! last.
 
-#[path = "curves/cpus.rs"]
+#[path = "../curves/cpus.rs"]
 mod cpus;
-#[path = "../tests/harness/mod.rs"]
+#[path = "../../tests/harness/mod.rs"]
 mod harness;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
