@@ -1083,7 +1083,7 @@ var Connection = class {
 			const isWanted = this.#entries.get(entry.room.name) === entry && this.#link === link;
 			if (isWanted && link instanceof SocketLink)
 				this.#requests.send(this.#joining(entry), link);
-		}, this.#options.retryMinMs * (1 + this.#world.random()));
+		}, this.#options.retryMaxMs * (0.25 + this.#world.random() / 4));
 	}
 	#joined({ room, settle }, since, { position, recovered }) {
 		room.opened(since, position, recovered);

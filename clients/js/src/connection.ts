@@ -387,13 +387,16 @@ export class Connection implements Door {
     return (entry.asking = { body: JSON.stringify({ type: "join", room: name, since }), timeoutMs: Infinity, done });
   }
 
-  /** Asks once more, if the connection is still the same then; a new one asks by itself. */
+  /**
+   * Asks once more, if the connection is still the same then; a new one asks by itself. Not soon: all of a client's
+   * rooms may be asked for again, and too many messages close the connection.
+   */
   #joinLater(entry: Entry): void {
     const link = this.#link;
     this.#world.setTimeout(() => {
       const isWanted = this.#entries.get(entry.room.name) === entry && this.#link === link;
       if (isWanted && link instanceof SocketLink) this.#requests.send(this.#joining(entry), link);
-    }, this.#options.retryMinMs * (1 + this.#world.random()));
+    }, this.#options.retryMaxMs * (0.25 + this.#world.random() / 4));
   }
 
   #joined({ room, settle }: Entry, since: string | undefined, { position, recovered }: Answer): void {
