@@ -15,7 +15,14 @@ use std::{
 /// again when it is woken. As long as the line is bounded by the tasks that may stand in it, it is.
 #[derive(Default)]
 pub struct Waiters {
-    line: Rc<RefCell<VecDeque<Rc<Place>>>>,
+    line: Rc<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    places: RefCell<VecDeque<Rc<Place>>>,
+    /// Places of the line that were left: they are passed over, and taken out when they are most of it.
+    left: Cell<usize>,
 }
 
 impl Waiters {
@@ -32,17 +39,59 @@ impl Waiters {
 
     /// Wakes the first `count` tasks of the line.
     pub fn wake(&self, count: usize) {
-        wake(&self.line, count);
+        self.line.wake(count);
     }
 
     /// How many tasks stand in line.
     pub fn len(&self) -> usize {
-        self.line.borrow().len()
+        self.line.len()
     }
 
     /// Whether nobody stands in line.
     pub fn is_empty(&self) -> bool {
-        self.line.borrow().is_empty()
+        self.len() == 0
+    }
+}
+
+impl Line {
+    fn len(&self) -> usize {
+        self.places.borrow().len() - self.left.get()
+    }
+
+    fn wake(&self, count: usize) {
+        for _ in 0..count {
+            // The borrow ends before the waker runs: it may drop a task, and with it another place in this line.
+            let Some(place) = self.pop() else { return };
+            place.woken.set(true);
+            if let Some(waker) = place.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// The first that is still waited in.
+    fn pop(&self) -> Option<Rc<Place>> {
+        let mut places = self.places.borrow_mut();
+        loop {
+            let place = places.pop_front()?;
+            if !place.left.get() {
+                return Some(place);
+            }
+            self.left.set(self.left.get() - 1);
+        }
+    }
+
+    /// Nobody waits in this place any more. To look for it would be to look at the whole line, and a whole line may
+    /// give up in one moment.
+    fn leave(&self, place: &Place) {
+        place.left.set(true);
+        place.waker.take();
+        self.left.set(self.left.get() + 1);
+        let mut places = self.places.borrow_mut();
+        if self.left.get() > places.len() / 2 {
+            places.retain(|place| !place.left.get());
+            self.left.set(0);
+        }
     }
 }
 
@@ -50,11 +99,12 @@ impl Waiters {
 #[derive(Default)]
 struct Place {
     woken: Cell<bool>,
+    left: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
 struct Parked {
-    line: Rc<RefCell<VecDeque<Rc<Place>>>>,
+    line: Rc<Line>,
     place: Option<Rc<Place>>,
 }
 
@@ -70,7 +120,7 @@ impl Future for Parked {
             Some(place) => place,
             None => {
                 let place = Rc::new(Place::default());
-                self.line.borrow_mut().push_back(place.clone());
+                self.line.places.borrow_mut().push_back(place.clone());
                 self.place.insert(place)
             }
         };
@@ -83,20 +133,9 @@ impl Drop for Parked {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
         if place.woken.get() {
-            wake(&self.line, 1);
+            self.line.wake(1);
         } else {
-            self.line.borrow_mut().retain(|other| !Rc::ptr_eq(other, &place));
-        }
-    }
-}
-
-fn wake(line: &RefCell<VecDeque<Rc<Place>>>, count: usize) {
-    for _ in 0..count {
-        // The borrow ends before the waker runs: it may drop a task, and with it another place in this line.
-        let Some(place) = line.borrow_mut().pop_front() else { return };
-        place.woken.set(true);
-        if let Some(waker) = place.waker.take() {
-            waker.wake();
+            self.line.leave(&place);
         }
     }
 }
@@ -145,6 +184,27 @@ mod tests {
             assert!(poll_once(second.as_mut()).await.is_pending());
             drop(first);
             second.await;
+        });
+    }
+
+    #[test]
+    fn a_line_that_gives_up_is_left_by_all_and_those_who_stay_keep_their_order() {
+        on_both(|| async {
+            let line = Waiters::new();
+            let mut parked: Vec<_> = (0..1000).map(|_| Box::pin(line.park())).collect();
+            for place in &mut parked {
+                assert!(poll_once(place.as_mut()).await.is_pending());
+            }
+            let mut stay: Vec<_> = parked.drain(..).enumerate().filter(|(nth, _)| nth % 100 == 99).collect();
+            assert_eq!(line.len(), 10);
+            for nth in 0..stay.len() {
+                line.wake(1);
+                for (other, place) in stay.iter_mut().skip(nth) {
+                    let ready = poll_once(place.as_mut()).await.is_ready();
+                    assert_eq!(ready, *other / 100 == nth);
+                }
+            }
+            assert!(line.is_empty());
         });
     }
 
