@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use http::{StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use tracing::debug;
 
 use super::super::client;
@@ -84,7 +84,7 @@ impl Exchange<'_> {
         match downloaded {
             Downloaded::Whole(status, after) => {
                 self.told(head, status);
-                if uploaded == Uploaded::Whole {
+                if uploaded == Uploaded::Whole && !may_be_overlooked(head) {
                     exchange.finish();
                 }
                 self.go_on_after(after, uploaded, &mut incoming, &course).await
@@ -195,6 +195,13 @@ impl Exchange<'_> {
 /// Whether the client asks before it sends its body (RFC 9110, section 10.1.1). In HTTP/1.0 nobody can be told.
 fn is_waiting(head: &Head) -> bool {
     head.version == Version::HTTP_11 && has_token(&head.headers, &header::EXPECT, "100-continue")
+}
+
+/// Whether a server may pass over the body, which it would take for the next request on that connection: that of a method
+/// with which a body means nothing (RFC 9110, section 9.3.1).
+fn may_be_overlooked(head: &Head) -> bool {
+    let is_meaningless = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::DELETE);
+    is_meaningless && !matches!(head.body, Body::None | Body::Length(0))
 }
 
 fn late() -> Response {
