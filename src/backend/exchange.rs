@@ -397,7 +397,9 @@ impl Down {
         let connected = Box::pin(server.connect(self.times.connect)).await;
         // Taken only now: until then, whoever gave this up may have it done anew.
         let again = self.again.take();
-        let Line { stream, mut writer, open } = connected.inspect_err(|failed| server.note(failed))?;
+        let connected = connected.inspect_err(|failed| server.note(failed));
+        // The request may have been seen where it was sent first: that is what its end has to be known by.
+        let Line { stream, mut writer, open } = connected.map_err(|_| Failed::Closed)?;
         if self.is_stopped.get() {
             return Err(Failed::Closed);
         }

@@ -31,6 +31,8 @@ pub(super) struct Guest {
     events: u32,
     /// Its end is to be told.
     is_missed: bool,
+    /// The application was asked whether it may connect, and has not said.
+    is_unanswered: bool,
     /// Where it is a connection.
     place: Option<(Rc<Shard>, ConnectionKey)>,
     /// What verdicts ordered before it was one.
@@ -61,6 +63,7 @@ impl Guest {
             state: None,
             events: 0,
             is_missed: false,
+            is_unanswered: false,
             place: None,
             orders: Vec::new(),
         }
@@ -69,8 +72,9 @@ impl Guest {
     /// Asks whether it may connect. Once that was sent, the application may have let it in, whatever came of the
     /// answer: then its end is told.
     pub(super) async fn knock(&mut self, connect: Happening<'_>) -> Result<Verdict, NoVerdict> {
-        self.is_missed = true;
+        (self.is_missed, self.is_unanswered) = (true, true);
         let verdict = self.ask(connect).await;
+        self.is_unanswered = verdict.is_err();
         self.is_missed = match &verdict {
             Ok(verdict) => verdict.allow,
             Err(error) => error.may_be_heard(),
@@ -107,7 +111,8 @@ impl Guest {
     fn tell(&self, happening: Happening<'_>) {
         let connection = self.connection();
         let subject = self.subject(connection.as_deref());
-        self.hooks.tell(&Event { subject, number: self.events, happening });
+        let event = Event { subject, number: self.events, happening };
+        if self.is_unanswered { self.hooks.tell_end_of_unanswered(&event) } else { self.hooks.tell(&event) }
     }
 
     fn subject<'a>(&'a self, connection: Option<&'a str>) -> Subject<'a> {

@@ -44,7 +44,8 @@ pub struct Hooks {
     station: Rc<Station>,
     setup: RefCell<Option<Rc<Setup>>>,
     line: Line,
-    breaker: RefCell<Breaker>,
+    /// By what they are for: one that the application cannot do keeps nobody from the others.
+    breakers: [RefCell<Breaker>; BREAKERS],
     notices: RefCell<Queue>,
     /// Rung when whoever tells may have something to do.
     bell: Notify,
@@ -79,7 +80,7 @@ impl Hooks {
             station: station.clone(),
             setup: RefCell::default(),
             line: Line::new(),
-            breaker: RefCell::new(Breaker::new()),
+            breakers: std::array::from_fn(|_| RefCell::new(Breaker::new())),
             notices: RefCell::default(),
             bell: Notify::new(),
             is_telling: Cell::default(),
@@ -108,7 +109,7 @@ impl Hooks {
         let earlier = self.setup.replace(setup);
         if authority(&earlier) != authority(&self.setup.borrow()) && !self.is_hurried.get() {
             // What is held against one server is not held against another.
-            self.breaker.replace(Breaker::new());
+            self.breakers.iter().for_each(|breaker| drop(breaker.replace(Breaker::new())));
         }
         self.bell.notify();
     }
@@ -138,11 +139,12 @@ impl Hooks {
 
     async fn ask_by(&self, setup: &Setup, event: &Event<'_>) -> Result<Verdict, NoVerdict> {
         let deadline = now() + setup.timeout;
+        let kind = event.happening.kind();
         let shed = || {
             self.metrics().hook_shed_total.add(1);
             Err(NoVerdict::Unreachable)
         };
-        if !self.breaker.borrow().would_leave(now()) {
+        if !self.breaker(kind).borrow().would_leave(now()) {
             return shed();
         }
         let _place = match within(setup.timeout, self.line.enter()).await {
@@ -150,9 +152,13 @@ impl Hooks {
             Some(Err(line::Full)) => return shed(),
             None => return Err(NoVerdict::Unreachable),
         };
-        let Some(trial) = self.trial() else { return shed() };
-        let kind = event.happening.kind();
         let left = deadline.saturating_duration_since(now());
+        if left < setup.timeout / WORTH_ASKING {
+            // It would do in vain what it is asked about.
+            return Err(NoVerdict::Unreachable);
+        }
+        let Some(mut trial) = self.trial(kind) else { return shed() };
+        trial.is_fair = left >= setup.timeout / 2;
         let (id, body, at_s) = (event.id(), event.encode(unix_s()), unix_s());
         let call = setup.caller.call(&id, &body, at_s, setup.bounds.answer_bytes());
         let under_way = UnderWay::new(self.metrics());
@@ -172,9 +178,19 @@ impl Hooks {
     }
 
     /// Leave to call, if the application is called at all at present.
-    fn trial(&self) -> Option<Trial<'_>> {
-        let leave = self.breaker.borrow_mut().leave(now())?;
-        Some(Trial { hooks: self, leave: Some(leave) })
+    fn trial(&self, kind: HookEvent) -> Option<Trial<'_>> {
+        let leave = self.breaker(kind).borrow_mut().leave(now())?;
+        Some(Trial::new(self, kind, leave))
+    }
+
+    /// What decides whether the application is called with this. What is told goes by one.
+    fn breaker(&self, kind: HookEvent) -> &RefCell<Breaker> {
+        &self.breakers[match kind {
+            HookEvent::Connect => 0,
+            HookEvent::Join => 1,
+            HookEvent::Message => 2,
+            HookEvent::Leave | HookEvent::Disconnect => 3,
+        }]
     }
 
     /// Says what is wrong with the application, once a second at most, and what that means to who asked.
@@ -210,10 +226,17 @@ enum NoAnswer {
 /// One call, as far as it tells whether the application lives. Dropped before its end, it tells nothing.
 struct Trial<'a> {
     hooks: &'a Hooks,
+    kind: HookEvent,
     leave: Option<Leave>,
+    /// Whether it had time enough: one that stood in line for long says nothing where it is late.
+    is_fair: bool,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    fn new(hooks: &'a Hooks, kind: HookEvent, leave: Leave) -> Trial<'a> {
+        Trial { hooks, kind, leave: Some(leave), is_fair: true }
+    }
+
     /// It has ended, with this answer, or with none in time.
     fn end(
         mut self,
@@ -221,13 +244,14 @@ impl Trial<'_> {
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let answer = answer.map_or(Err(NoAnswer::Late), |answer| answer.map_err(NoAnswer::Failed));
         let is_well = match &answer {
-            Ok((status, _)) => !status.is_server_error(),
-            // Somebody is there, whatever it is that is said.
-            Err(NoAnswer::Failed(Failed::Head(_) | Failed::Chunks(_) | Failed::Malformed(_))) => true,
+            // Somebody is there, whatever it is that is said: one who finds what the application cannot do must not
+            // have it left alone.
+            Ok(_) | Err(NoAnswer::Failed(Failed::Head(_) | Failed::Chunks(_) | Failed::Malformed(_))) => true,
+            Err(NoAnswer::Late) if !self.is_fair => return answer,
             Err(_) => false,
         };
         if let Some(leave) = self.leave.take() {
-            let mut breaker = self.hooks.breaker.borrow_mut();
+            let mut breaker = self.hooks.breaker(self.kind).borrow_mut();
             if is_well {
                 breaker.succeeded();
             } else if breaker.failed(leave, now()) {
@@ -243,7 +267,7 @@ impl Trial<'_> {
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
         if let Some(leave) = self.leave.take() {
-            self.hooks.breaker.borrow_mut().given_up(leave);
+            self.hooks.breaker(self.kind).borrow_mut().given_up(leave);
             self.hooks.bell.notify();
         }
     }
@@ -265,5 +289,9 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Connect, join, message, and what is told.
+const BREAKERS: usize = 4;
+/// Of the time for a call so great a part has to be left for it to be made, after the line: a quarter.
+const WORTH_ASKING: u32 = 4;
 /// The log says so often, at most, what is wrong.
 const COMPLAINED_EVERY: Duration = Duration::from_secs(1);

@@ -52,13 +52,19 @@ impl Queue {
         self.under_way
     }
 
-    pub(super) fn push(&mut self, notice: Notice) -> Result<(), Full> {
+    /// Takes one up, to be tried after a pause, or at once.
+    pub(super) fn push(&mut self, notice: Notice, pause: Duration) -> Result<(), Full> {
         if self.len >= NOTICES_MAX || self.bytes + notice.cost() > BYTES_MAX {
             return Err(Full);
         }
         self.len += 1;
         self.bytes += notice.cost();
-        self.fresh.push_back(notice);
+        if pause.is_zero() || self.hurried.is_some() {
+            self.fresh.push_back(notice);
+        } else {
+            self.number += 1;
+            self.later.insert((notice.since + pause, self.number), notice);
+        }
         Ok(())
     }
 
@@ -164,7 +170,7 @@ mod tests {
     fn those_that_were_never_tried_are_told_in_their_order() {
         let (mut queue, start) = (Queue::default(), now());
         for id in ["a", "b", "c"] {
-            queue.push(notice(id, start)).expect("there is room");
+            queue.push(notice(id, start), Duration::ZERO).expect("there is room");
         }
         assert_eq!(queue.due_at(), Some(start));
         let order: Vec<_> = std::iter::from_fn(|| queue.take(start)).map(|notice| notice.id).collect();
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn one_that_fails_is_due_after_longer_and_longer() {
         let (mut queue, mut at) = (Queue::default(), now());
-        queue.push(notice("a", at)).expect("there is room");
+        queue.push(notice("a", at), Duration::ZERO).expect("there is room");
         for half_ms in [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000] {
             let failed = take(&mut queue, at);
             queue.again(failed, at, RETRY_FOR, u32::MAX / 2);
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn the_last_try_is_made_when_the_time_is_over() {
         let (mut queue, start) = (Queue::default(), now());
-        queue.push(notice("a", start)).expect("there is room");
+        queue.push(notice("a", start), Duration::ZERO).expect("there is room");
         let retry_for = MS * 1000;
         let failed = take(&mut queue, start);
         assert!(!failed.is_over(start + MS * 999, retry_for));
@@ -223,7 +229,7 @@ mod tests {
     fn in_a_hurry_all_are_due_and_soon_due_again() {
         let (mut queue, start) = (Queue::default(), now());
         for id in ["a", "b"] {
-            queue.push(notice(id, start)).expect("there is room");
+            queue.push(notice(id, start), Duration::ZERO).expect("there is room");
         }
         for _ in 0..2 {
             let failed = take(&mut queue, start);
@@ -241,19 +247,23 @@ mod tests {
     fn there_is_an_end_to_how_many_wait_and_to_their_bytes() {
         let (mut queue, start) = (Queue::default(), now());
         for _ in 0..NOTICES_MAX {
-            queue.push(notice("a", start)).expect("there is room");
+            queue.push(notice("a", start), Duration::ZERO).expect("there is room");
         }
-        assert_eq!(queue.push(notice("a", start)), Err(Full));
+        assert_eq!(queue.push(notice("a", start), Duration::ZERO), Err(Full));
         let told = take(&mut queue, start);
-        assert_eq!(queue.push(notice("a", start)), Err(Full), "one under way is still to be kept");
+        assert_eq!(
+            queue.push(notice("a", start), Duration::ZERO),
+            Err(Full),
+            "one under way is still to be kept"
+        );
         queue.done(&told);
-        assert_eq!(queue.push(notice("a", start)), Ok(()));
+        assert_eq!(queue.push(notice("a", start), Duration::ZERO), Ok(()));
 
         let mut queue = Queue::default();
         let large = || Notice { body: Bytes::from(vec![b' '; (1 << 20) - 161]), ..notice("a", start) };
         for _ in 0..64 {
-            queue.push(large()).expect("there is room");
+            queue.push(large(), Duration::ZERO).expect("there is room");
         }
-        assert_eq!(queue.push(notice("a", start)), Err(Full));
+        assert_eq!(queue.push(notice("a", start), Duration::ZERO), Err(Full));
     }
 }

@@ -15,16 +15,27 @@ use super::event::Event;
 use super::queue::{Full, Notice, Queue};
 use super::verdict::{Post, Unusable};
 use super::{Hooks, NoAnswer, Setup, Trial};
+use crate::config::HookEvent;
 use crate::net::{catch, now, spawn, unix_s, within};
 
 impl Hooks {
     /// Tells: the event is kept until it is delivered, or given up and counted.
     pub fn tell(self: &Rc<Self>, event: &Event<'_>) {
+        self.tell_after(event, Duration::ZERO);
+    }
+
+    /// The same of the end of one whose connect was not answered: not before the application has had as long again, for
+    /// it may still be letting that one in.
+    pub fn tell_end_of_unanswered(self: &Rc<Self>, event: &Event<'_>) {
+        self.tell_after(event, self.setup().map_or(Duration::ZERO, |setup| setup.timeout));
+    }
+
+    fn tell_after(self: &Rc<Self>, event: &Event<'_>, pause: Duration) {
         let metrics = self.metrics();
         let kind = event.happening.kind();
         let body = event.encode(unix_s());
         let notice = Notice { id: event.id().into(), kind, body, since: now(), tries: 0 };
-        let pushed = self.notices.borrow_mut().push(notice);
+        let pushed = self.notices.borrow_mut().push(notice, pause);
         if pushed == Err(Full) {
             metrics.notifications_dropped_total.add(1);
             self.complain(kind, &NoAnswer::Late, &"too many notifications wait: one is dropped");
@@ -40,7 +51,7 @@ impl Hooks {
     /// Waits until every notification is delivered or given up. From the first call on they are tried more often.
     pub async fn settled(&self) {
         if !self.is_hurried.replace(true) {
-            self.breaker.borrow_mut().hurry(now(), HURRIED_PAUSE);
+            self.breaker(TOLD).borrow_mut().hurry(now(), HURRIED_PAUSE);
             self.notices.borrow_mut().hurry(now(), HURRIED_PAUSE);
             self.bell.notify();
         }
@@ -67,7 +78,7 @@ impl Hooks {
             |queue: &Queue| queue.under_way() < UNDER_WAY_MAX && queue.due_at().is_some_and(|at| at <= now);
         let setup = self.setup();
         let leave = match setup {
-            Some(_) if is_due(&self.notices.borrow()) => Some(self.breaker.borrow_mut().leave(now)?),
+            Some(_) if is_due(&self.notices.borrow()) => Some(self.breaker(TOLD).borrow_mut().leave(now)?),
             _ => None,
         };
         for _ in 0..GIVEN_UP_A_TURN {
@@ -83,14 +94,14 @@ impl Hooks {
             }
         }
         if let Some(leave) = leave {
-            self.breaker.borrow_mut().given_up(leave);
+            self.breaker(TOLD).borrow_mut().given_up(leave);
         }
         None
     }
 
     /// How long nothing is to be started, unless the bell rings; none: until it rings.
     fn pause(&self) -> Option<Duration> {
-        let (now, notices, breaker) = (now(), self.notices.borrow(), self.breaker.borrow());
+        let (now, notices, breaker) = (now(), self.notices.borrow(), self.breaker(TOLD).borrow());
         let due_at = notices.due_at().filter(|_| notices.under_way() < UNDER_WAY_MAX)?;
         let from = if due_at > now || breaker.would_leave(now) { due_at } else { breaker.opens_at()? };
         Some(from.saturating_duration_since(now).max(PAUSE_MIN))
@@ -98,7 +109,7 @@ impl Hooks {
 
     /// Tries one, and says whether it is delivered.
     async fn try_to_tell(&self, setup: &Setup, notice: &Notice, leave: Leave) -> bool {
-        let trial = Trial { hooks: self, leave: Some(leave) };
+        let trial = Trial::new(self, notice.kind, leave);
         let call = setup.caller.call(&notice.id, &notice.body, unix_s(), setup.bounds.answer_bytes());
         let answer = within(TOLD_WITHIN, call).await;
         match trial.end(answer) {
@@ -185,6 +196,8 @@ async fn tell_once(hooks: Rc<Hooks>, notice: Notice, setup: Rc<Setup>, leave: Le
     }
 }
 
+/// What is told goes by the breaker of all that is.
+const TOLD: HookEvent = HookEvent::Disconnect;
 /// Notifications under way at a time, of one worker.
 const UNDER_WAY_MAX: usize = 16;
 /// How long the application may take to hear one.

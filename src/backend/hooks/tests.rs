@@ -274,24 +274,105 @@ fn an_application_that_is_not_there_is_left_alone_until_it_is_back() {
         assert_eq!((metrics.hook_shed_total.value(), app.had().len()), (1, 0), "it is not asked");
         tell(&hooks, 9);
         until("the notification", || metrics.notifications_total.value() == 1).await;
-        assert!(ask(&hooks, 10).await.expect("a verdict").allow);
+        let mut number = 10;
+        while ask(&hooks, number).await.is_err() {
+            assert_eq!(app.had().len(), 1, "who asks while it is left alone is not heard");
+            number += 1;
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(app.had().len(), 2, "then one is asked");
     });
 }
 
 #[test]
-fn answers_of_5xx_open_the_breaker_and_a_reload_to_another_server_closes_it() {
+fn what_answers_is_never_left_alone_and_a_reload_to_another_server_forgets_the_first() {
     on_both(|| async {
-        let ill = App::new(|_, _| Does::Answer(503, ""));
+        let ill = App::new(|nth, _| if nth < 20 { Does::Answer(503, "") } else { Does::Cut });
         let well = App::new(|_, _| Does::Answer(200, r#"{"allow":true}"#));
         let (hooks, metrics) = hooks(&config(ill.address, |_| ()));
-        for number in 0..8 {
+        for number in 0..20 {
             assert_eq!(ask(&hooks, number).await.unwrap_err(), NoVerdict::Unusable);
         }
-        assert_eq!(ask(&hooks, 8).await.unwrap_err(), NoVerdict::Unreachable);
-        assert_eq!((metrics.hook_shed_total.value(), ill.had().len()), (1, 8));
+        assert_eq!(metrics.hook_shed_total.value(), 0, "somebody is there");
+        for number in 20..28 {
+            assert_eq!(ask(&hooks, number).await.unwrap_err(), NoVerdict::Late);
+        }
+        assert_eq!(ask(&hooks, 28).await.unwrap_err(), NoVerdict::Unreachable);
+        assert_eq!(metrics.hook_shed_total.value(), 1);
         let other = config(well.address, |_| ());
         hooks.configure(&other, &Boards::new(&other, None));
+        assert!(ask(&hooks, 29).await.expect("a verdict").allow);
+    });
+}
+
+#[test]
+fn what_the_application_cannot_do_of_one_kind_keeps_nobody_from_the_others() {
+    on_both(|| async {
+        let app = App::new(|_, had| {
+            if had.body.contains("message") { Does::Cut } else { Does::Answer(200, r#"{"allow":true}"#) }
+        });
+        let (hooks, metrics) = hooks(&config(app.address, |_| ()));
+        for number in 0..9 {
+            let message = event(number, Happening::Message { event: "e", payload: "1" });
+            assert!(hooks.ask(&message).await.is_err());
+        }
+        assert_eq!(metrics.hook_shed_total.value(), 1, "the ninth is not asked");
         assert!(ask(&hooks, 9).await.expect("a verdict").allow);
+    });
+}
+
+#[test]
+fn a_call_that_would_be_too_late_when_its_turn_comes_is_not_made() {
+    on_both(|| async {
+        let app = App::new(|_, _| Does::Hang);
+        let timeout = Duration::from_millis(400);
+        let (hooks, _) =
+            hooks(&config(app.address, |hooks| (hooks.timeout, hooks.concurrency) = (timeout, 1)));
+        let other = hooks.clone();
+        let first = spawn(async move { within(timeout * 15 / 16, ask(&other, 0)).await.is_none() });
+        until("the first call", || app.had().len() == 1).await;
+        assert_eq!(ask(&hooks, 1).await.unwrap_err(), NoVerdict::Unreachable);
+        assert!(first.await, "it gave its place up");
+        assert_eq!(app.had().len(), 1, "with what was left of its time it could not be answered");
+    });
+}
+
+#[test]
+fn one_who_may_be_heard_still_ends_after_the_application_had_time() {
+    on_both(|| async {
+        let app = App::new(|_, _| Does::Answer(204, ""));
+        let timeout = Duration::from_millis(300);
+        let (hooks, metrics) = hooks(&config(app.address, |hooks| hooks.timeout = timeout));
+        let start = now();
+        hooks.tell_end_of_unanswered(&event(1, Happening::Leave { room: "a" }));
+        until("the notification", || metrics.notifications_total.value() == 1).await;
+        assert!(now() - start >= timeout);
+        hooks.tell_end_of_unanswered(&event(2, Happening::Leave { room: "a" }));
+        hooks.settled().await;
+        assert_eq!(app.had().len(), 2, "and at once where the end is near");
+    });
+}
+
+#[test]
+fn who_was_heard_and_then_could_not_be_reached_may_have_been_heard() {
+    on_both(|| async {
+        // The application takes the call of a kept connection, and is gone: nobody listens any more.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let app = thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("a call");
+            drop(listener);
+            let had = Mutex::default();
+            let answer = |nth: usize, _: &Had| {
+                if nth == 0 { Does::Answer(200, r#"{"allow":true}"#) } else { Does::Cut }
+            };
+            serve(stream, &had, &AtomicUsize::new(0), &AtomicUsize::new(0), &answer);
+            had.into_inner().expect("whole").len()
+        });
+        let (hooks, _) = hooks(&config(address, |_| ()));
+        assert!(ask(&hooks, 0).await.expect("a verdict").allow);
+        assert_eq!(ask(&hooks, 1).await.unwrap_err(), NoVerdict::Late);
+        assert_eq!(app.join().expect("no panic"), 2);
     });
 }
 
