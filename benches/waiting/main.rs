@@ -42,7 +42,8 @@ fn main() {
     println!(
         "{}",
         json!({
-            "hook_ms": HOOK.as_millis() as u64, "connections_waiting": WAITING, "hooks_asked": asked, "rounds": rounds, "shares_a_cpu": cpus::are_shared(1),
+            "hook_ms": HOOK.as_millis() as u64, "connections_waiting": WAITING, "hooks_asked": asked, "rounds": rounds,
+            "shares_a_cpu": cpus::are_shared(1),
             "echo_p50_us": { "without": without[0], "with": with[0], "ratio": ratio[0] },
             "echo_p99_us": { "without": without[1], "with": with[1], "ratio": ratio[1] },
         })
