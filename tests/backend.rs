@@ -66,6 +66,7 @@ fn a_server_that_echoes_while_it_reads_deadlocks_nobody_and_costs_no_memory() {
     let body = pattern(64 << 20);
     for setup in [Setup::new(1), Setup::epoll()] {
         let server = setup.route("/", &[node.address], "").start();
+        let mut neighbours = Neighbours::move_in(&server, 10);
         let before = server.resident_bytes();
         for framing in ["Content-Length: 67108864\r\n", "Transfer-Encoding: chunked\r\n"] {
             let mut client = Socket::connect(server.public);
@@ -74,24 +75,27 @@ fn a_server_that_echoes_while_it_reads_deadlocks_nobody_and_costs_no_memory() {
             let mut writer = stream.try_clone().unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let is_chunked = framing.contains("chunked");
-            let echoed = thread::scope(|scope| {
-                scope.spawn(|| {
-                    for piece in body.chunks(1 << 20) {
-                        if is_chunked {
-                            writer.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
+            let (echoed, echoes) = neighbours.beside(|| {
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        for piece in body.chunks(1 << 20) {
+                            if is_chunked {
+                                writer.write_all(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
+                            }
+                            writer.write_all(piece).unwrap();
+                            if is_chunked {
+                                writer.write_all(b"\r\n").unwrap();
+                            }
                         }
-                        writer.write_all(piece).unwrap();
                         if is_chunked {
-                            writer.write_all(b"\r\n").unwrap();
+                            writer.write_all(b"0\r\n\r\n").unwrap();
                         }
-                    }
-                    if is_chunked {
-                        writer.write_all(b"0\r\n\r\n").unwrap();
-                    }
-                });
-                read_answer(&mut stream, body.len())
+                    });
+                    read_answer(&mut stream, body.len())
+                })
             });
             assert!(echoed == body, "{framing}");
+            assert!(echoes.percentile(99) < Duration::from_millis(250), "{echoes}");
         }
         let grown = server.resident_bytes().saturating_sub(before);
         assert!(grown < 8 << 20, "it grew by {grown} bytes");

@@ -83,20 +83,22 @@ impl Course {
 /// Lets the others of the core in now and then, where there is always more to be had and to be written.
 #[derive(Default)]
 pub(super) struct Pace {
-    steps: u32,
+    bytes: usize,
 }
 
 impl Pace {
-    /// One more step was taken. May be dropped.
-    pub(super) async fn step(&mut self) {
-        self.steps += 1;
-        if self.steps >= STEPS_MAX {
-            self.steps = 0;
+    /// So many bytes more were moved. May be dropped.
+    pub(super) async fn step(&mut self, bytes: usize) {
+        self.bytes += bytes.max(STEP_BYTES_MIN);
+        if self.bytes >= GO_BYTES_MAX {
+            self.bytes = 0;
             // It holds a descriptor, and is made anew: seldom enough.
             Pause::default().take().await;
         }
     }
 }
 
-/// Steps of 64 KiB or 128 that one way of an exchange takes in one go.
-const STEPS_MAX: u32 = 16;
+/// One way of an exchange moves so much in one go.
+const GO_BYTES_MAX: usize = 1 << 20;
+/// A step costs no less than this, however little it moves.
+const STEP_BYTES_MIN: usize = 4 << 10;

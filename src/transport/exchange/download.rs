@@ -126,13 +126,14 @@ impl Download<'_> {
             if is_ended {
                 batch.end();
             }
+            let bytes = batch.bytes;
             if !batch.is_empty() {
                 self.write(batch.take()).await?;
             }
             if is_ended {
                 return Ok(after);
             }
-            self.pace.step().await;
+            self.pace.step(bytes).await;
             match either(pin!(down.body()), pin!(self.course.halted())).await {
                 Either::One(Ok(Some(bytes))) => batch.push(bytes),
                 Either::One(Ok(None)) => (),

@@ -118,10 +118,11 @@ impl Tunnel {
         let mut pace = Pace::default();
         let mut bytes = first;
         loop {
-            if !bytes.is_empty() {
+            let len = bytes.len();
+            if len > 0 {
                 write_all(writer, vec![bytes], self.silence.of_one).await?;
             }
-            pace.step().await;
+            pace.step(len).await;
             readable().await?;
             bytes = match read()? {
                 Some(bytes) if bytes.is_empty() => return Ok(()),

@@ -184,8 +184,9 @@ impl Upload<'_> {
             if out.is_empty() {
                 continue;
             }
+            let bytes = out.len();
             match either(pin!(up.send(vec![out.freeze()])), pin!(self.course.over())).await {
-                Either::One(Ok(())) => self.pace.step().await,
+                Either::One(Ok(())) => self.pace.step(bytes).await,
                 Either::One(Err(Failed::Idle)) => return Uploaded::Stuck,
                 Either::One(Err(_)) => return Uploaded::Refused,
                 Either::Other(()) => return Uploaded::Over,
