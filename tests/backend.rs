@@ -395,3 +395,110 @@ fn a_body_that_drips_is_not_waited_for_without_end() {
     until("its server is left alone", PATIENCE, || (socket.hear() != Ok(())).then_some(()));
     server.stop();
 }
+
+#[test]
+fn a_connection_that_waits_for_its_next_request_holds_nothing_of_the_last() {
+    let Some(node) = Node::start(0) else { return };
+    let server = Setup::new(1).route("/", &[node.address], "").start();
+    let body = "x".repeat(60_000);
+    let request = format!("POST /mirror HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let use_once = || {
+        let mut client = Socket::connect(server.public);
+        client.send(request.as_bytes());
+        assert_eq!(client.response().unwrap().body, body.as_bytes());
+        client
+    };
+    let _first: Vec<Socket> = (0..50).map(|_| use_once()).collect();
+    let before = server.resident_bytes();
+    let _idle: Vec<Socket> = (0..500).map(|_| use_once()).collect();
+    let each = server.resident_bytes().saturating_sub(before) / 500;
+    assert!(each < 8 << 10, "{each} bytes of each");
+    server.stop();
+}
+
+#[test]
+fn what_nginx_says_is_said_through_us() {
+    let Some(nginx) = Nginx::start() else { return };
+    for setup in [Setup::new(2), Setup::epoll()] {
+        let server = setup.route("/", &[nginx.address], "").start();
+        let tag = Socket::connect(nginx.address).get("/small").unwrap().header("etag").unwrap().to_owned();
+        let (mut direct, mut client) = (Socket::connect(nginx.address), Socket::connect(server.public));
+        for (method, path, fields) in [
+            ("GET", "/small", String::new()),
+            ("GET", "/large", String::new()),
+            ("HEAD", "/large", String::new()),
+            ("GET", "/large", "Range: bytes=1000-1999\r\n".to_owned()),
+            ("GET", "/large", "Range: bytes=0-9,100-109\r\n".to_owned()),
+            ("GET", "/small", format!("If-None-Match: {tag}\r\n")),
+            ("GET", "/nothing", String::new()),
+            ("POST", "/small", "Content-Length: 0\r\n".to_owned()),
+            ("GET", "/small", String::new()),
+        ] {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let said = [&mut direct, &mut client].map(|socket| {
+                socket.send(request.as_bytes());
+                let is_bodiless = method == "HEAD" || fields.contains("If-None");
+                if is_bodiless { socket.bodiless().unwrap() } else { socket.response().unwrap() }
+            });
+            let [direct, through] = &said;
+            assert_eq!(direct.status, through.status, "{request}");
+            assert!(direct.body == through.body, "{request}");
+            for field in
+                ["content-length", "content-type", "content-range", "etag", "last-modified", "server"]
+            {
+                let kind =
+                    |value: Option<&str>| value.map(|it| it.split("; boundary").next().unwrap().to_owned());
+                assert_eq!(kind(direct.header(field)), kind(through.header(field)), "{request}");
+            }
+        }
+        assert!(server.metric("vestibule_backend_connects_total") <= 2.0, "connections are used again");
+        server.stop();
+    }
+}
+
+/// nginx with two files, as a process.
+struct Nginx {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Nginx {
+    /// `None` where there is no nginx.
+    fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        // Where a master that is root has workers that are not, they are to read it.
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::write(folder.path().join("small"), "small").unwrap();
+        std::fs::write(folder.path().join("large"), pattern(3 << 20)).unwrap();
+        let address = Origin::new().address;
+        let places: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {path}/{name};"))
+            .concat();
+        let text = format!(
+            "daemon off; worker_processes 1; pid {path}/pid; error_log {path}/log; events {{}}\n\
+             http {{ access_log off; {places} server {{ listen {address}; root {path}; }} }}"
+        );
+        let file = folder.path().join("conf");
+        std::fs::write(&file, text).unwrap();
+        let begun = ["nginx", "/usr/sbin/nginx"].into_iter().find_map(|program| {
+            let mut command = Command::new(program);
+            command.arg("-e").arg(folder.path().join("log")).arg("-c").arg(&file).spawn().ok()
+        });
+        let Some(child) = begun else {
+            eprintln!("skipped: needs nginx");
+            return None;
+        };
+        until("nginx answers", PATIENCE, || Socket::try_connect(address).ok());
+        Some(Self { child, address, _folder: folder })
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Its workers go with the master only if that is asked.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}
