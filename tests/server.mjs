@@ -37,7 +37,7 @@ export function binary() {
 }
 
 /** Ports that were free a moment ago; each is held until the last is known, so that no two are the same. */
-export async function freePorts(count) {
+async function freePorts(count) {
   const held = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
@@ -132,17 +132,12 @@ export function demo(port) {
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
 export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "", origins, rules = "", env = {} } = {}) {
-  const page = JSON.stringify(origins ?? ["https://app.example.com"]);
-  const said = `allowed_origins = ${page}\nrefuse = "${refuse}"\n${key}\n${auth}\n${rules}`;
-  return serveBy((port, adminPort) => configuration(port, adminPort, said), env);
-}
-
-/** `vestibule serve` by the configuration that `write` makes for a port of clients and one of operators. */
-export function serveBy(write, env = {}) {
   return drawn(async ([port, adminPort]) => {
     const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
     const file = join(folder, "vestibule.toml");
-    await writeFile(file, write(port, adminPort));
+    const page = JSON.stringify(origins ?? ["https://app.example.com"]);
+    const said = `allowed_origins = ${page}\nrefuse = "${refuse}"\n${key}\n${auth}\n${rules}`;
+    await writeFile(file, configuration(port, adminPort, said));
     try {
       // It reads its configuration before it listens.
       const server = await new Server(port, ["serve", "--config", file], env).ready();
@@ -225,8 +220,7 @@ echo = "/echo"
 `;
 }
 
-/** Whether somebody listens there. */
-export function answers(port) {
+function answers(port) {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
     socket.once("connect", () => { socket.destroy(); resolve(true); });
