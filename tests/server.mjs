@@ -37,7 +37,7 @@ export function binary() {
 }
 
 /** Ports that were free a moment ago; each is held until the last is known, so that no two are the same. */
-async function freePorts(count) {
+export async function freePorts(count) {
   const held = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);
@@ -132,12 +132,17 @@ export function demo(port) {
 
 /** `vestibule serve` with the rooms and limits that the node tests speak of. */
 export function serve({ refuse = "close-4001", key = `hs256_secret = "${SECRET}"`, auth = "", origins, rules = "", env = {} } = {}) {
+  const page = JSON.stringify(origins ?? ["https://app.example.com"]);
+  const said = `allowed_origins = ${page}\nrefuse = "${refuse}"\n${key}\n${auth}\n${rules}`;
+  return serveBy((port, adminPort) => configuration(port, adminPort, said), env);
+}
+
+/** `vestibule serve` with what `write` makes of two ports, the listener's and the operators'. */
+export function serveBy(write, env = {}) {
   return drawn(async ([port, adminPort]) => {
     const folder = await mkdtemp(join(tmpdir(), "vestibule-test-"));
     const file = join(folder, "vestibule.toml");
-    const page = JSON.stringify(origins ?? ["https://app.example.com"]);
-    const said = `allowed_origins = ${page}\nrefuse = "${refuse}"\n${key}\n${auth}\n${rules}`;
-    await writeFile(file, configuration(port, adminPort, said));
+    await writeFile(file, write(port, adminPort));
     try {
       // It reads its configuration before it listens.
       const server = await new Server(port, ["serve", "--config", file], env).ready();
@@ -220,7 +225,8 @@ echo = "/echo"
 `;
 }
 
-function answers(port) {
+/** Whether somebody accepts there. */
+export function answers(port) {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
     socket.once("connect", () => { socket.destroy(); resolve(true); });
