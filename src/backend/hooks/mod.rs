@@ -109,7 +109,7 @@ impl Hooks {
         let earlier = self.setup.replace(setup);
         if authority(&earlier) != authority(&self.setup.borrow()) && !self.is_hurried.get() {
             // What is held against one server is not held against another.
-            self.breakers.iter().for_each(|breaker| drop(breaker.replace(Breaker::new())));
+            self.breakers.iter().for_each(|breaker| *breaker.borrow_mut() = Breaker::new());
         }
         self.bell.notify();
     }
