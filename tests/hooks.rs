@@ -488,6 +488,25 @@ fn a_streams_rooms_are_asked_in_order_before_it_is_answered() {
 }
 
 #[test]
+fn a_late_yes_is_a_yes_though_the_heads_time_is_over() {
+    let app = App::start(|call| match call.kind.as_str() {
+        "connect" | "join" => Reply::yes().after(Duration::from_millis(800)),
+        _ => Reply::yes(),
+    });
+    let setup =
+        Setup::new(1).hooks(&app).set("limits.head_deadline", "\"1s\"").set("hooks.timeout", "\"10s\"");
+    let server = setup.rooms(&[["chat:*", "hook", "nobody"]]).start();
+    let target = format!("/events?room=chat:a&room=chat:b&token={}", server.token("ann"));
+    let mut events = Events::open(&server, &target, "");
+    events.begins(2);
+    Api::of(&server).post("/api/publish", "{\"room\":\"chat:b\",\"payload\":7}");
+    assert!(events.block().contains("data: 7"), "nothing of its socket was cut");
+    app.answer(|_| Reply::yes().after(Duration::from_millis(1300)));
+    Member::enter(&server, "bob").lives();
+    server.stop();
+}
+
+#[test]
 fn claims_of_a_token_are_told_whole() {
     let app = App::start(|_| Reply::yes());
     let server = Setup::new(1).hooks(&app).start();
