@@ -334,7 +334,7 @@ fn what_comes_ahead_of_its_turn_waits_for_it() {
         });
         assert_eq!(client.response().unwrap().body, b"one");
         assert_eq!(client.response().unwrap().body, b"two");
-        client.send(get("/3", "")[10..].as_bytes());
+        client.send(&get("/3", "").as_bytes()[10..]);
         assert_eq!(client.response().unwrap().body, b"three");
     });
     assert_eq!(server.metric("vestibule_backend_connects_total"), 1.0);
