@@ -339,6 +339,27 @@ fn a_drain_does_not_wait_without_end_for_an_application_that_is_dead() {
 }
 
 #[test]
+fn a_drain_asks_for_no_other_room_of_a_stream_and_its_end_is_told() {
+    let app = App::start(|call| match call.kind.as_str() {
+        "join" => Reply::yes().after(Duration::from_millis(1200)),
+        _ => Reply::yes(),
+    });
+    let mut server = Setup::new(2).hooks(&app).rooms(&[["*", "hook", "nobody"]]).start();
+    let rooms: Vec<String> = (0..16).map(|n| format!("room=r{n}")).collect();
+    let target = format!("/events?{}&token={}", rooms.join("&"), server.token("ann"));
+    let mut stream = Socket::connect(server.public);
+    stream.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    app.await_calls("join", 1);
+    server.terminate();
+    let answer = stream.response().unwrap();
+    assert!(answer.status == 200 && answer.body.starts_with(b"retry: "), "{answer:?}");
+    let status = server.ends_within(DRAIN + Duration::from_secs(5));
+    assert_eq!(status.code(), Some(0), "{}", server.log());
+    assert_eq!((app.calls("join").len(), app.ids("disconnect").len()), (1, 1));
+    await_ends(&app);
+}
+
+#[test]
 #[allow(clippy::disallowed_methods, reason = "the length of a run is the operator's of the test")]
 fn of_thousands_who_come_and_go_each_end_is_told_and_nobody_stays() {
     let seconds = std::env::var("VESTIBULE_HOOKS_SECONDS").ok();

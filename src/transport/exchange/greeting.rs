@@ -87,7 +87,8 @@ impl Exchange<'_> {
         let turned = match self.ask_whether(granted.take_newcomer(), head, "sse").await {
             Ok(known) => {
                 let guest = || Box::new(Guest::new(self.services, self.request.get(), "sse"));
-                match granted.ask_for_rooms(known, self.services, guest).await {
+                let asked = granted.ask_for_rooms(known, self.services, guest, || self.is_stopping());
+                match asked.await {
                     // It may have taken a while.
                     Ok(()) if self.is_stopping() => Turned::Stopping,
                     Ok(()) => return Ok(granted),

@@ -16,12 +16,14 @@ use super::Granted;
 
 impl Granted {
     /// Judges the rooms, one after the other, of whom the application has nothing against. `guest` makes one of whom
-    /// hooks have heard nothing so far.
+    /// hooks have heard nothing so far. Each room may take as long as a call may, so that a drain is looked for before
+    /// each: it would be over before all of them are asked for, and this one's end never told.
     pub(in crate::transport) async fn ask_for_rooms(
         &mut self,
         (identity, mut guest): Known,
         services: &Services,
         new_guest: impl FnOnce() -> Box<Guest>,
+        is_stopping: impl Fn() -> bool,
     ) -> Result<(), Turned> {
         let settings = services.settings();
         let said: Vec<Says> =
@@ -35,6 +37,9 @@ impl Granted {
             guest.set_user(&identity.user);
             let hooked = self.names.iter().zip(&said).filter(|(_, says)| **says == Says::AskHook);
             for (room, _) in hooked {
+                if is_stopping() {
+                    return Err(Turned::Stopping);
+                }
                 match guest.ask(Happening::Join { room }).await {
                     Ok(verdict) if verdict.allow => guest.order(verdict),
                     Ok(verdict) => return Err(Turned::Away(verdict.reason)),
