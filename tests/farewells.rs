@@ -370,6 +370,7 @@ fn of_thousands_who_come_and_go_each_end_is_told_and_nobody_stays() {
         _ => Reply::yes(),
     });
     let setup = Setup::new(2).hooks(&app).variable("RUST_LOG", "info").set("hooks.timeout", "\"20s\"");
+    let setup = setup.set("server.drain", "\"18s\"");
     let server =
         setup.rooms(&[["chat:*", "hook", "authenticated"], ["*", "authenticated", "authenticated"]]).start();
     let (is_over, came) = (AtomicBool::new(false), AtomicUsize::new(0));

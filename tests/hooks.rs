@@ -307,7 +307,7 @@ fn while_one_waits_for_the_application_its_silence_is_not_held_against_it_and_ot
             "message" => Reply::yes().after(Duration::from_millis(3500)),
             _ => Reply::yes(),
         });
-        let setup = setup.hooks(&app).set("hooks.timeout", "\"10s\"");
+        let setup = setup.hooks(&app).set("hooks.timeout", "\"10s\"").set("server.drain", "\"8s\"");
         let server = setup.set("heartbeat.interval", "\"1s\"").set("heartbeat.timeout", "\"1s\"").start();
         let (mut ann, mut bob) = (Member::enter(&server, "ann"), Member::enter(&server, "bob"));
         let asked = Deadline::within(PATIENCE);

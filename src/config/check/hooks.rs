@@ -4,9 +4,11 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::super::read::Reader;
 use super::super::schema::{HOOKS_SECRET_FORM, decode_secret};
+use super::super::value::show_duration;
 use super::super::{Access, HookEvent, Hooks, Mode, Secret};
 
 /// Puts the hooks together, if there are any.
@@ -16,6 +18,7 @@ pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<
     let urled = url.is_some() || !reader.is_good(&[URL]);
     needs(reader, urled);
     let Some((authority, target)) = url else { return };
+    lasts_no_longer_than_a_drain(reader);
     match secret {
         Ok(Some(secret)) => {
             let hooks = Hooks { authority, target, secret, ..reader.draft.hooks.clone() };
@@ -29,6 +32,21 @@ pub(super) fn check(reader: &mut Reader<'_>, open: &dyn Fn(&Path) -> io::Result<
             reader.blame(&[SECRET], &text);
         }
         Err(Complained) => {}
+    }
+}
+
+/// Complains of a call that may take longer than a drain: what it does, and the end of whom it is about, would be told
+/// to nobody.
+fn lasts_no_longer_than_a_drain(reader: &mut Reader<'_>) {
+    let (timeout, drain) = (reader.draft.hooks.timeout, reader.draft.config.server.drain);
+    if timeout > drain + BEHIND_DRAIN && reader.is_good(&[TIMEOUT, DRAIN]) {
+        let (timeout, drain, behind) =
+            (show_duration(timeout), show_duration(drain), show_duration(BEHIND_DRAIN));
+        let text = format!(
+            "{TIMEOUT} ({timeout}) must not be longer than {DRAIN} ({drain}) and {behind}: \
+            a drain would end before a call does"
+        );
+        reader.blame(&[TIMEOUT, DRAIN], &text);
     }
 }
 
@@ -89,6 +107,10 @@ fn needs(reader: &mut Reader<'_>, urled: bool) {
 const URL: &str = "hooks.url";
 const SECRET: &str = "hooks.secret";
 const SECRET_FILE: &str = "hooks.secret_file";
+const TIMEOUT: &str = "hooks.timeout";
+const DRAIN: &str = "server.drain";
 const EVENTS: &str = "hooks.events";
 const MODE: &str = "auth.mode";
 const SECRET_RECIPE: &str = "whsec_ and what openssl rand -base64 32 prints";
+/// Of the time that the process stays when the window of a drain is over, what a call may take.
+const BEHIND_DRAIN: Duration = Duration::from_secs(2);

@@ -136,3 +136,26 @@ fn who_asks_the_application_needs_a_hook() {
     assert!(told.contains("room.publish = 'hook': one of \"anyone\", \"authenticated\", "), "{told}");
     assert_eq!(hooks("events = ['leave', 'leave']\n").events, [HookEvent::Leave]);
 }
+
+#[test]
+fn a_call_may_take_no_longer_than_a_drain() {
+    let with = |timeout: &str, drain: &str| {
+        read_hooks(&format!("timeout = '{timeout}'\n[server]\ndrain = '{drain}'\n"))
+    };
+    for (timeout, drain) in [("2s", "0s"), ("2500ms", "500ms"), ("30s", "28s")] {
+        assert!(with(timeout, drain).is_ok(), "{timeout} {drain}");
+    }
+    for (timeout, drain) in [("2001ms", "0s"), ("30s", "27s")] {
+        assert_eq!(
+            with(timeout, drain).expect_err("too long"),
+            format!(
+                "vestibule.toml:4: hooks.timeout = '{timeout}': hooks.timeout ({timeout}) must not be longer than \
+                 server.drain ({drain}) and 2s: a drain would end before a call does"
+            )
+        );
+    }
+    // Without hooks nobody is called.
+    assert!(read_text("[hooks]\ntimeout = '30s'\n[server]\ndrain = '0s'\n").is_ok());
+    let told = with("soon", "0s").expect_err("a slip");
+    assert!(!told.contains("must not be longer"), "{told}");
+}
