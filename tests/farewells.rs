@@ -142,6 +142,58 @@ fn who_went_while_the_application_was_asked_is_told_of_and_who_was_refused_is_no
     assert_eq!(app.calls("disconnect").len(), 4);
 }
 
+/// This many events in one go.
+fn events(count: usize) -> Vec<u8> {
+    harness::client_frame(0x81, b"{\"type\":\"event\",\"event\":\"e\",\"payload\":1}").repeat(count)
+}
+
+#[test]
+fn for_whoever_is_gone_no_event_is_asked_and_its_end_is_told_soon() {
+    for setup in [Setup::new(1), Setup::epoll()] {
+        let app = App::start(|call| match call.kind.as_str() {
+            "message" => Reply::yes().after(Duration::from_millis(1500)),
+            _ => Reply::yes(),
+        });
+        let setup = setup.set("heartbeat.interval", "\"1s\"").set("heartbeat.timeout", "\"1s\"");
+        let server = setup.hooks(&app).start();
+        let mut ann = Member::enter(&server, "ann");
+        ann.join("a");
+        ann.socket.send(&events(500));
+        app.await_calls("message", 1);
+        ann.socket.reset();
+        // A ping that is not taken tells it.
+        let ends = app.await_calls("disconnect", 1);
+        assert_eq!(rooms_of(&ends[0]), ["a"]);
+        assert!(app.calls("message").len() < 4, "{} events were asked", app.calls("message").len());
+        server.await_metric(gauge::MEMBERS, 0.0);
+        server.stop();
+    }
+}
+
+#[test]
+fn whoever_takes_nothing_while_the_application_is_asked_is_given_up() {
+    for setup in [Setup::new(1), Setup::epoll()] {
+        let app = App::start(|call| match call.kind.as_str() {
+            "message" => Reply::yes().after(Duration::from_millis(1500)),
+            _ => Reply::yes(),
+        });
+        let setup = setup.set("heartbeat.interval", "\"1s\"").set("heartbeat.timeout", "\"1s\"");
+        let setup = setup.set("limits.lag", "\"64MiB\"").set("limits.buffered", "\"1GiB\"");
+        let server = setup.hooks(&app).start();
+        let mut slow = Member::enter_narrow(&server, "slow");
+        slow.join("a");
+        let publication = format!("{{\"room\":\"a\",\"payload\":\"{}\"}}", "x".repeat(50_000));
+        let mut api = Api::of(&server);
+        (0..200).for_each(|_| _ = api.post("/api/publish", &publication));
+        slow.socket.send(&events(500));
+        // As one behind a network that is cut, it is there, and acknowledges nothing of what waits for it.
+        app.await_calls("disconnect", 1);
+        assert!(app.calls("message").len() < 9, "{} events were asked", app.calls("message").len());
+        drop(slow);
+        server.stop();
+    }
+}
+
 #[test]
 fn a_leave_of_the_clients_own_is_told_and_no_other() {
     let app = App::start(|call| match call.kind.as_str() {

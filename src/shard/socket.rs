@@ -164,8 +164,10 @@ impl Socket {
         Ok(Some(take(&mut scratch[..len])))
     }
 
-    /// Nobody reads until [`Socket::resume`]: that the peer is not heard meanwhile is not held against it.
+    /// Nobody reads until [`Socket::resume`]: that the peer is not heard meanwhile is not held against it. That it
+    /// acknowledges nothing is, for a peer that is gone is known by nothing else.
     pub fn pause(&self) {
+        self.stream.set_unacknowledged_max(self.shard.limits().unheard_max());
         if let Some(entry) = self.shard.sockets.borrow_mut().get_mut(self.key) {
             entry.timers.pause(self.shard.tick.get());
         }
@@ -245,18 +247,19 @@ impl Socket {
     /// Waits until the connection's next write has ended. False if none will any more: the socket is broken,
     /// or was cut.
     pub async fn written(&self, key: ConnectionKey) -> bool {
-        if self.is_writable() {
+        if !self.is_cut() {
             let notify = match self.shard.outlets.borrow_mut().get_mut(key) {
                 Some(outlet) => outlet.written.get_or_insert_with(|| Rc::new(Notify::new())).clone(),
                 None => return false,
             };
             notify.notified().await;
         }
-        self.is_writable()
+        !self.is_cut()
     }
 
-    fn is_writable(&self) -> bool {
-        self.shard.sockets.borrow().get(self.key).is_some_and(|entry| !entry.expired && !entry.broken)
+    /// Whether nothing can be written any more: the socket [`Socket::is_expired`], or it is broken.
+    pub fn is_cut(&self) -> bool {
+        self.shard.sockets.borrow().get(self.key).is_none_or(|entry| entry.expired || entry.broken)
     }
 }
 

@@ -27,6 +27,9 @@ use crate::shard::{GOODBYE_WITHIN, Shard, Socket};
 pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
     loop {
         let progress = if reader.is_waiting() {
+            if socket.is_expired() {
+                return;
+            }
             reader.take_rest()
         } else {
             if socket.readable().await.is_err() || socket.is_expired() {
@@ -46,6 +49,9 @@ pub(super) async fn serve(socket: &Socket, mut reader: Box<Reader>) {
                     break;
                 }
             }
+            // A read may hold thousands of events, and each takes as long as the application likes: for a peer that is
+            // gone nobody is asked.
+            Progress::Ask if socket.is_cut() => return,
             Progress::Ask => Box::pin(reader.ask(socket)).await,
             Progress::Full => {
                 if !Box::pin(socket.written(reader.connection.key)).await {
