@@ -35,6 +35,7 @@ fn the_application_says_who_a_client_is_and_hears_what_it_was_asked_with() {
     let app = App::start(welcoming);
     let setup = by_hook(&app)
         .set("hooks.headers", "[\"user-agent\", \"cookie\"]")
+        .set("auth.allowed_origins", "[\"https://app.example.com\"]")
         .set("server.trusted_proxies", "[\"127.0.0.0/8\"]")
         .rooms(&[
             ["user:{user}", "owner", "nobody"],
@@ -44,7 +45,7 @@ fn the_application_says_who_a_client_is_and_hears_what_it_was_asked_with() {
     let server = setup.start();
     let mut socket = Socket::connect(server.public);
     let fields = "User-Agent: a \"browser\"\r\nCookie: a=1\r\nCookie: b=2\r\nX-Forwarded-For: 192.0.2.7\r\n\
-        Sec-WebSocket-Protocol: vestibule, bearer.ada\r\nX-Secret: s\r\n";
+        Sec-WebSocket-Protocol: vestibule, bearer.ada\r\nX-Secret: s\r\nOrigin: https://app.example.com\r\n";
     let response = socket.upgrade("/ws?a=1&token=ada&b=%20", fields);
     assert_eq!(response.status, 101, "{response:?}");
     let request = response.header("x-request-id").unwrap().to_owned();
@@ -333,6 +334,7 @@ fn while_one_waits_for_the_application_its_silence_is_not_held_against_it_and_ot
         assert!(longest < Duration::from_secs(2), "an echo took {longest:?}");
         assert_eq!([ann.hear(), ann.hear()], ["{\"type\":\"pong\"}", "{\"type\":\"ack\",\"id\":2}"]);
         ann.lives();
+        drop((ann, bob));
         server.stop();
     }
 }

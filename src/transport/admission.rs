@@ -183,6 +183,7 @@ fn admit(head: &Head, court: Court<'_>) -> Result<Upgrade, Response> {
 pub(super) fn identify(head: &Head, court: Court<'_>) -> Result<Newcomer, Stranger> {
     let Court { settings, request, now_s, .. } = court;
     check_origin(head, settings)?;
+    check_cookie(head, settings)?;
     if settings.config.auth.mode == Mode::None {
         return Ok(Newcomer { identity: Some(Identity::anonymous()), token: None, claims: None });
     }
@@ -203,6 +204,25 @@ pub(super) fn check_origin(head: &Head, settings: &Settings) -> Result<(), Stran
         return Ok(());
     }
     Err(Stranger::Origin("this origin is not in auth.allowed_origins"))
+}
+
+/// Whether the application may be told of the cookies of a request, where it is told and nothing else was judged: a
+/// browser sends them whatever page asks.
+fn check_cookie(head: &Head, settings: &Settings) -> Result<(), Stranger> {
+    let is_told = || {
+        let hooks = settings.config.hooks.as_ref();
+        let names = hooks.filter(|hooks| hooks.events.contains(&HookEvent::Connect)).map(|it| &it.headers);
+        names.is_some_and(|names| names.iter().any(|name| header::COOKIE == **name))
+    };
+    let is_judged = settings.config.auth.mode == Mode::Jwt;
+    if is_judged
+        || !head.headers.contains_key(header::COOKIE)
+        || origin::is_known(&head.headers)
+        || !is_told()
+    {
+        return Ok(());
+    }
+    Err(Stranger::Origin(COOKIE_NEEDS_A_PAGE))
 }
 
 fn verify(head: &Head, settings: &Settings, now_s: u64) -> Result<Newcomer, TokenError> {
@@ -235,3 +255,5 @@ pub(super) fn is_head_only(head: &Head) -> bool {
 
 /// What the native protocol is called among subprotocols.
 const SUBPROTOCOL: &str = "vestibule";
+/// Said where cookies would be handed on for a page that nobody knows.
+const COOKIE_NEEDS_A_PAGE: &str = "a request with a cookie needs an Origin of auth.allowed_origins";
