@@ -226,6 +226,38 @@ fn a_leave_of_the_clients_own_is_told_and_no_other() {
 }
 
 #[test]
+fn of_an_allowed_join_for_which_the_node_has_no_place_a_leave_is_told() {
+    let app = App::start(|_| Reply::yes());
+    let setup = Setup::new(2).hooks(&app).rooms(&[["*", "hook", "authenticated"]]);
+    let server = setup.set("limits.rooms", "8").start();
+    let mut ann = Member::enter(&server, "ann");
+    let mut refused = Vec::new();
+    // Rooms whose home is the other shard too: that says later that it is full.
+    for n in 0..40 {
+        let room = format!("chat:{n}");
+        let answer = ann.ask("join", &format!("\"room\":\"{room}\""));
+        match answer["type"].as_str() {
+            Some("ack") => (),
+            _ => {
+                assert_eq!(answer["code"], "too_many_rooms", "{answer}");
+                refused.push(room);
+            }
+        }
+    }
+    assert_eq!(refused.len(), 32);
+    let mut left: Vec<String> =
+        app.await_calls("leave", 32).iter().map(|it| it.text("room").to_owned()).collect();
+    left.sort();
+    refused.sort();
+    assert_eq!(left, refused);
+    ann.lives();
+    drop(ann);
+    assert_eq!(app.await_calls("disconnect", 1)[0].data["rooms"].as_array().unwrap().len(), 8);
+    server.stop();
+    assert_eq!(app.calls("leave").len(), 32);
+}
+
+#[test]
 fn what_a_dead_application_was_to_be_told_it_hears_by_the_same_names_once_it_is_back() {
     let app = App::start(yes);
     let server = Setup::new(2).hooks(&app).start();

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{App, Reply, Setup, Socket};
+use harness::{App, Member, Reply, Setup, Socket};
 use serde_json::{Value, json};
 
 #[test]
@@ -57,4 +57,20 @@ fn cookies_are_handed_on_for_no_page_but_a_known_one() {
         }
         server.stop();
     }
+}
+
+#[test]
+fn whoever_is_in_as_many_rooms_as_it_may_be_is_not_asked_about() {
+    let app = App::start(|_| Reply::yes());
+    let setup = Setup::new(2).hooks(&app).rooms(&[["*", "hook", "authenticated"]]);
+    let server = setup.set("limits.rooms_per_connection", "1").start();
+    let mut ann = Member::enter(&server, "ann");
+    ann.join("chat:1");
+    assert_eq!(ann.refused("join", "\"room\":\"chat:2\""), "too_many_rooms");
+    ann.join("chat:1");
+    let asked: Vec<String> = app.calls("join").iter().map(|it| it.text("room").to_owned()).collect();
+    assert_eq!(asked, ["chat:1", "chat:1"]);
+    ann.leave("chat:1");
+    ann.join("chat:2");
+    server.stop();
 }

@@ -139,6 +139,12 @@ impl Hub {
         self.relation_to(key, room)
     }
 
+    /// Whether a connection is nothing to a room, and in as many others as it may be.
+    pub fn is_out_of_rooms(&self, key: ConnectionKey, room: &str) -> bool {
+        let rooms = self.connections.get(key).map_or(0, |connection| connection.memberships.len());
+        rooms >= self.limits.rooms_per_connection && self.relation(key, room) == Relation::Stranger
+    }
+
     fn relation_to(&self, key: ConnectionKey, room: RoomKey) -> Relation {
         let memberships = self.connections.get(key).map(|connection| &*connection.memberships);
         match memberships.unwrap_or_default().iter().find(|membership| membership.room == room) {

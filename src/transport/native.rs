@@ -105,6 +105,10 @@ impl Native {
                 let since = since.map(|since| Since::parse(&since).ok_or_else(bad_since)).transpose()?;
                 let id = id.cloned();
                 if asks {
+                    // The application may tell others of whom it lets in: it is not asked about who cannot get in.
+                    if shard.with_hub(|hub| hub.is_out_of_rooms(key, &room)) {
+                        return Err(Refusal::TooManyRooms.into());
+                    }
                     return Ok(Some(Pending::Ask(Box::new(Asked::Join { room, id, since }))));
                 }
                 Blocked::Join { room, id, since }.execute(caller)
@@ -216,6 +220,13 @@ impl Asked {
 }
 
 impl Blocked {
+    /// The room that it is about.
+    pub(super) fn room(&self) -> &str {
+        match self {
+            Blocked::Join { room, .. } | Blocked::Publish { room, .. } => room,
+        }
+    }
+
     /// Another try; what still has to wait is handed back.
     pub(super) fn retry(self, caller: Caller<'_>) -> Option<Pending> {
         let id = match &self {

@@ -15,8 +15,9 @@ use super::hooks::{self, Guest};
 use super::native::{Asked, Blocked, Caller, Native, Pending};
 use super::request::{Name, Number};
 use super::{Services, Settings, linger, sse};
-use crate::hub::{ConnectionKey, ShardId, Wire};
-use crate::net::unix_s;
+use crate::config::HookEvent;
+use crate::hub::{ConnectionKey, Relation, ShardId, Wire};
+use crate::net::{now, unix_s};
 use crate::protocol::native::{self, ErrorCode};
 use crate::protocol::websocket::frame::HEADER_LEN_MAX;
 use crate::protocol::websocket::{CloseCode, Decoder, Event, Opcode, encode_frame};
@@ -248,7 +249,9 @@ impl Reader {
     async fn ask(&mut self, socket: &Socket) {
         let Some(asked) = self.asked.take() else { return };
         socket.pause();
-        self.blocked = self.connection.ask(*asked).await.map(Box::new);
+        if let Some(allowed) = self.connection.ask(*asked).await {
+            self.connection.join(allowed).await;
+        }
         socket.resume();
     }
 }
@@ -367,6 +370,29 @@ impl Connection {
             (Err(error), _) => asked.on_refused(ErrorCode::HookTimeout, &error.to_string(), caller),
         }
         None
+    }
+
+    /// Does what the application allowed. Where the node has no place for the room after all, the application, which
+    /// takes the connection for a member, is told that it is none.
+    async fn join(&mut self, allowed: Blocked) {
+        let room: Box<str> = allowed.room().into();
+        let mut next = Some(allowed);
+        while let Some(blocked) = next {
+            let settings = self.services.settings();
+            next = match blocked.retry(self.caller(&settings)) {
+                Some(Pending::Wait(home, blocked)) => {
+                    self.shard.wait_for(home).await;
+                    Some(blocked)
+                }
+                _ => None,
+            };
+        }
+        // The room's home may say so later than this shard.
+        let joined = hooks::is_member(&self.shard, self.key, &room, now() + hooks::WHOLE_WITHIN).await;
+        let is_none = || self.shard.with_hub(|hub| hub.relation(self.key, &room)) == Relation::Stranger;
+        if joined.is_err() && is_none() && self.services.settings().hooks_want(HookEvent::Leave) {
+            self.guest().on_left(&room);
+        }
     }
 
     /// Takes a message's tokens: the connection's, and its share of what the user and the address may send
