@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{App, Member, Reply, Setup, Socket};
+use harness::{Api, App, Member, Reply, Setup, Socket};
 use serde_json::{Value, json};
 
 #[test]
@@ -72,5 +72,31 @@ fn whoever_is_in_as_many_rooms_as_it_may_be_is_not_asked_about() {
     assert_eq!(asked, ["chat:1", "chat:1"]);
     ann.leave("chat:1");
     ann.join("chat:2");
+    server.stop();
+}
+
+#[test]
+fn whoever_was_sent_off_publishes_nothing_and_is_asked_about_nothing() {
+    let app = App::start(|_| Reply::yes());
+    let server = Setup::new(2).hooks(&app).start();
+    let (mut ann, mut bob) = (Member::enter(&server, "ann"), Member::enter(&server, "bob"));
+    bob.join("r");
+    ann.join("r");
+    assert_eq!(Api::of(&server).post("/api/users/ann/disconnect", "{}"), json!({ "disconnected": 1 }));
+    while ann.socket.frame().unwrap().closed().is_none() {}
+    // She does not hang up, and goes on.
+    for n in 0..3 {
+        ann.say(&format!("{{\"type\":\"broadcast\",\"room\":\"r\",\"payload\":{n}}}"));
+        ann.say("{\"type\":\"event\",\"event\":\"x\",\"payload\":1}");
+        ann.say("{\"type\":\"leave\",\"room\":\"r\"}");
+    }
+    // Two joins, and what she says.
+    server.await_metric("vestibule_messages_total", 2.0 + 9.0);
+    Api::of(&server).post("/api/publish", "{\"room\":\"r\",\"payload\":\"last\"}");
+    let heard = bob.hear();
+    assert!(heard.contains("last"), "what she said goes to nobody: {heard}");
+    ann.socket.reset();
+    app.await_calls("disconnect", 1);
+    assert_eq!((app.calls("message").len(), app.calls("leave").len()), (0, 0));
     server.stop();
 }

@@ -284,7 +284,8 @@ impl Hub {
     }
 
     /// Orders a publication by a connection into a room: all members get it but those it excludes.
-    /// With `request`, the connection is sent an ack once it has its place in the order.
+    /// With `request`, the connection is sent an ack once it has its place in the order. Of one that is leaving nothing
+    /// is published, as it joins nothing.
     pub fn publish(
         &mut self,
         from: ConnectionKey,
@@ -292,6 +293,9 @@ impl Hub {
         publication: &Arc<Publication>,
         request: Option<&RequestId>,
     ) -> Step {
+        if self.is_leaving(from) {
+            return Step::Done;
+        }
         let home = self.home_of(room);
         let cost = Credit::of(publication);
         if !self.is_open_towards(home, cost) {
