@@ -326,6 +326,11 @@ fn judge(head: &[String], body: &[u8]) -> Result<Call, &'static str> {
     }
     let id = field(head, "webhook-id").ok_or("no name")?;
     let timestamp = field(head, "webhook-timestamp").ok_or("no time")?;
+    // As receivers do, who take what is older for a call that somebody recorded.
+    let told_s: u64 = timestamp.parse().map_err(|_| "a time that is none")?;
+    if told_s.abs_diff(super::now_s()) > RECENT_S {
+        return Err("a time that is not now");
+    }
     let signature = field(head, "webhook-signature").ok_or("no signature")?;
     let key = STANDARD.decode(&HOOK_SECRET["whsec_".len()..]).expect("a literal");
     let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
@@ -341,3 +346,6 @@ fn judge(head: &[String], body: &[u8]) -> Result<Call, &'static str> {
     }
     Ok(Call { id: id.to_owned(), kind, data })
 }
+
+/// How far the time of a call may be from that of its receiver.
+const RECENT_S: u64 = 60;
