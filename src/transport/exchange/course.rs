@@ -99,6 +99,50 @@ impl Pace {
 }
 
 /// One way of an exchange moves so much in one go.
-const GO_BYTES_MAX: usize = 1 << 20;
+const GO_BYTES_MAX: usize = 256 << 10;
 /// A step costs no less than this, however little it moves.
 const STEP_BYTES_MIN: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::net::{Driver, run, spawn};
+
+    #[test]
+    fn whoever_moves_much_lets_others_in_and_whoever_moves_little_is_not_held_up() {
+        for driver in [Driver::IoUring, Driver::Epoll] {
+            let ran = run(driver, None, || async {
+                let ran = Rc::new(Cell::new(false));
+                let (told, mut pace) = (ran.clone(), Pace::default());
+                spawn(async move { told.set(true) });
+                pace.step(GO_BYTES_MAX - STEP_BYTES_MIN - 1).await;
+                let before = ran.get();
+                pace.step(1).await;
+                let still_before = ran.get();
+                pace.step(1).await;
+                [before, still_before, ran.get()]
+            });
+            assert_eq!(ran.expect("a runtime"), [false, false, true], "{driver}");
+        }
+    }
+
+    #[test]
+    fn what_was_set_is_known_to_whoever_waits_later() {
+        let course = Course::new(false);
+        assert!(!course.may_send());
+        course.let_send();
+        course.set_over();
+        course.halt();
+        assert!(course.may_send() && Course::new(true).may_send());
+        let waited = run(Driver::Epoll, None, || async move {
+            for _ in 0..2 {
+                course.told_to_send().await;
+                course.over().await;
+                course.halted().await;
+            }
+        });
+        waited.expect("each is there, as often as it is asked for");
+    }
+}

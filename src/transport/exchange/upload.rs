@@ -319,3 +319,45 @@ const AHEAD_BYTES_MAX: usize = 64 << 10;
 /// A body that nobody wants is read up to so many bytes, for the sake of the connection, and for so long.
 const PASSED_OVER_BYTES_MAX: usize = 64 << 10;
 const PASSED_OVER_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_framed_anew_and_ends_where_it_ends_however_it_is_cut() {
+        let sent: &[u8] = b"3;x=1\r\nabc\r\n2\r\nde\r\n0\r\nT: 1\r\n\r\nGET";
+        for cut in 0..sent.len() {
+            let mut incoming = Incoming::new(Body::Chunked);
+            let (mut out, mut buffer) = (BytesMut::new(), Vec::new());
+            for piece in [&sent[..cut], &sent[cut..]] {
+                let used = incoming.take(piece, &mut out).expect("chunks");
+                buffer.extend_from_slice(&piece[used..]);
+            }
+            assert!(incoming.is_ended());
+            assert_eq!(buffer, b"GET", "cut at {cut}");
+            let framing = String::from_utf8(out.to_vec()).expect("text");
+            let data: String = framing.split("\r\n").skip(1).step_by(2).collect();
+            assert_eq!(data, "abcde", "cut at {cut}: {framing:?}");
+            assert!(framing.ends_with("\r\n0\r\n\r\n"));
+        }
+        let mut incoming = Incoming::new(Body::Length(5));
+        let mut out = BytesMut::new();
+        assert_eq!(incoming.take(b"abc", &mut out), Ok(3));
+        assert_eq!(incoming.take(b"deGET", &mut out), Ok(2));
+        assert_eq!(incoming.take(b"GET", &mut out), Ok(0));
+        assert_eq!((&*out, incoming.is_ended()), (&b"abcde"[..], true));
+        assert!(Incoming::new(Body::None).is_ended() && Incoming::new(Body::Length(0)).is_ended());
+    }
+
+    #[test]
+    fn each_kib_earns_a_client_a_second() {
+        let mut incoming = Incoming::new(Body::Length(1 << 20));
+        assert_eq!(incoming.patience(), Duration::from_secs(10));
+        incoming.take(&[0; 4096], &mut BytesMut::new()).expect("a length");
+        incoming.waited = Duration::from_secs(13);
+        assert_eq!(incoming.patience(), Duration::from_secs(1));
+        incoming.waited = Duration::from_secs(60);
+        assert_eq!(incoming.patience(), Duration::ZERO);
+    }
+}
