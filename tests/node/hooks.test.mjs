@@ -2,6 +2,7 @@
 // that was changed on the way.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
@@ -131,4 +132,17 @@ test("no two events have one name, and each came once", async () => {
   const ids = application.had.map(({ headers }) => headers["webhook-id"]);
   assert.deepEqual(ids.map((id) => id.split("_")[0]), ["connect", "join", "message", "leave", "disconnect"]);
   assert.equal(new Set(ids).size, ids.length);
+});
+
+test("the call that docs/hooks.md shows is signed with the secret that stands there", async () => {
+  const page = await readFile(new URL("../../docs/hooks.md", import.meta.url), "utf8");
+  const [, shown] = page.match(/```http\n(.*?)\n```/s);
+  const [head, ...rest] = shown.split("\n\n");
+  const body = rest.join("").replaceAll("\n", "");
+  const field = (name) => head.match(new RegExp(`^${name}: (.*)$`, "mi"))[1];
+  const [secret] = page.match(/whsec_[A-Za-z0-9+/]{32,}=*/);
+  const at = new Date(Number(field("webhook-timestamp")) * 1000);
+  assert.equal(field("webhook-signature"), new Webhook(secret).sign(field("webhook-id"), at, body));
+  assert.equal(Number(field("content-length")), body.length);
+  assert.equal(JSON.parse(body).timestamp, at.toISOString().replace(".000", ""));
 });
