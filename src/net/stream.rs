@@ -19,6 +19,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     net::{self, RecvFlags, SendFlags},
 };
@@ -113,6 +114,14 @@ impl Stream {
     pub fn reset(&self) {
         // To connect a socket of TCP to nowhere resets what it was connected to.
         let _ = net::connect_unspec(&self.socket);
+    }
+
+    /// Whether the other end has said its last, or the connection is broken: also where there are bytes before that which
+    /// nobody has read, so that no read would tell.
+    pub fn is_hung_up(&self) -> bool {
+        let mut watched = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        // What cannot be asked is seen at the next read or write.
+        poll(&mut watched, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// The other end's address. Fails once the peer has reset the connection.

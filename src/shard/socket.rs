@@ -197,6 +197,11 @@ impl Socket {
         self.shard.sockets.borrow().get(self.key).is_none_or(|entry| entry.expired)
     }
 
+    /// Whether its peer has gone, or it was cut: looked at where nobody reads, and so would not see it.
+    pub fn is_gone(&self) -> bool {
+        self.is_expired() || self.stream.is_hung_up()
+    }
+
     /// Both directions end here: whoever waits to read sees the end, and whoever is stuck writing is free.
     pub fn stop(&self) {
         self.shard.shut(self.key, Shutdown::Both, |_| ());

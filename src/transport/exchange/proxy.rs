@@ -6,6 +6,7 @@
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{Method, StatusCode, Version, header};
@@ -16,10 +17,10 @@ use super::super::request::{Shown, shown_method};
 use super::course::{Course, Pace};
 use super::download::{Download, Downloaded};
 use super::tunnel::Silence;
-use super::upload::{Incoming, Upload, Uploaded};
+use super::upload::{Incoming, Upload, Uploaded, until_gone};
 use super::{Exchange, Settings};
 use crate::backend::{self, Backend, Failed, Outgoing};
-use crate::net::both;
+use crate::net::{Either, both, either};
 use crate::protocol::http::{
     After, AnswerHead, Body, ChunkedError, Forwarding, Head, Response, encode_forward, handshake, has_token,
     is_websocket_upgrade,
@@ -66,16 +67,18 @@ impl Exchange<'_> {
             whole: incoming.is_ended(),
             upgrade,
         };
-        let mut exchange = match backend.begin(outgoing).await {
-            Ok(exchange) => exchange,
-            Err(failed) => return self.fail(head, incoming.is_ended(), &failed).await,
+        let begun = either(pin!(backend.begin(outgoing)), pin!(until_gone(self.socket))).await;
+        let mut exchange = match begun {
+            Either::One(Ok(exchange)) => exchange,
+            Either::One(Err(failed)) => return self.fail(head, incoming.is_ended(), &failed).await,
+            Either::Other(()) => return false,
         };
         let course = Course::new(!waits);
+        let idle = backend.idle_timeout();
         let (uploaded, downloaded) = {
             let (socket, course) = (self.socket, &course);
             let (buffer, incoming, writer) = (&mut self.buffer, &mut incoming, &mut self.writer);
-            let upload = Upload { socket, buffer, incoming, course, pace: Pace::default() };
-            let idle = backend.idle_timeout();
+            let upload = Upload { socket, buffer, incoming, course, idle, pace: Pace::default() };
             let request_id = &request_id;
             let download = Download { socket, writer, head, request_id, course, idle, pace: Pace::default() };
             let up = pin!(upload.run(&mut exchange.up));
@@ -86,15 +89,34 @@ impl Exchange<'_> {
                 self.told(head, status);
                 if uploaded == Uploaded::Whole && !may_be_overlooked(head) {
                     exchange.finish();
+                } else {
+                    drop(exchange);
                 }
-                self.go_on_after(after, uploaded, &mut incoming, &course).await
+                self.go_on_after(after, uploaded, &mut incoming, idle).await
             }
             Downloaded::Switching(answer) => {
-                let silence = Silence { of_both: backend.tunnel_timeout(), of_one: backend.idle_timeout() };
+                let silence = Silence { of_both: backend.tunnel_timeout(), of_one: idle };
                 self.switch(head, exchange, &answer, silence).await
             }
+            // The server is not to wait until the client has been told.
+            without => {
+                drop(exchange);
+                self.answer_for(head, without, uploaded, incoming.is_ended()).await
+            }
+        }
+    }
+
+    /// What is answered, if anything, where there is no whole answer of the server's.
+    async fn answer_for(
+        &mut self,
+        head: &mut Head,
+        downloaded: Downloaded,
+        uploaded: Uploaded,
+        is_read: bool,
+    ) -> bool {
+        match downloaded {
             Downloaded::None(_) if uploaded == Uploaded::Gone => false,
-            Downloaded::None(failed) => self.fail(head, incoming.is_ended(), &failed).await,
+            Downloaded::None(failed) => self.fail(head, is_read, &failed).await,
             Downloaded::Cut(status, failed) => {
                 self.told(head, status);
                 self.count_failure(&failed);
@@ -104,6 +126,7 @@ impl Exchange<'_> {
                 self.count_failure(&Failed::Idle);
                 false
             }
+            Downloaded::Whole(..) | Downloaded::Switching(_) => false,
             Downloaded::NotTaken | Downloaded::Halted(true) => false,
             Downloaded::Halted(false) => match uploaded {
                 Uploaded::Stuck => self.fail(head, false, &Failed::Idle).await,
@@ -121,17 +144,20 @@ impl Exchange<'_> {
         after: After,
         uploaded: Uploaded,
         incoming: &mut Incoming,
-        course: &Course,
+        idle: Duration,
     ) -> bool {
         // It is whole: nobody has to be told otherwise.
         self.socket.set_under_way(UnderWay::Nothing);
         let after = match uploaded {
             Uploaded::Gone => return false,
             Uploaded::Whole => after,
-            _ if after == After::Close => after,
-            _ => {
-                let buffer = &mut self.buffer;
-                let rest = Upload { socket: self.socket, buffer, incoming, course, pace: Pace::default() };
+            // Nobody knows where the next request would begin.
+            Uploaded::Malformed(_) | Uploaded::Late | Uploaded::Stuck => After::Close,
+            Uploaded::Over | Uploaded::Refused if after == After::Close => after,
+            Uploaded::Over | Uploaded::Refused => {
+                let (buffer, course) = (&mut self.buffer, &Course::new(true));
+                let rest =
+                    Upload { socket: self.socket, buffer, incoming, course, idle, pace: Pace::default() };
                 if rest.pass_over().await { after } else { After::Close }
             }
         };

@@ -57,7 +57,7 @@ impl Exchange<'_> {
             let to_server = pin!(tunnel.to_server(self.socket, &stream, server, unasked.into()));
             let to_client = pin!(tunnel.to_client(self.socket, &stream, client, first.freeze()));
             let ways = pin!(both(to_server, to_client));
-            either(ways, pin!(tunnel.watch())).await
+            either(ways, pin!(tunnel.watch(self.socket))).await
         };
         let silent = ended == Either::Other(Watched::Silent);
         debug!(request = %self.name(), peer = %self.socket.peer(), silent, "a tunnel ended");
@@ -143,9 +143,10 @@ impl Tunnel {
     }
 
     /// Waits until the tunnel is to end by itself.
-    async fn watch(&self) -> Watched {
+    async fn watch(&self, client: &Socket) -> Watched {
         loop {
-            if self.broken.get() {
+            // Whoever was cut is not read any more, where it had ended before.
+            if self.broken.get() || client.is_expired() {
                 return Watched::Broken;
             }
             let Silence { of_both, of_one } = self.silence;
@@ -154,10 +155,14 @@ impl Tunnel {
             if left.is_zero() {
                 return Watched::Silent;
             }
-            either(pin!(sleep(left)), pin!(self.bell.notified())).await;
+            let pause = if self.ended.get() { left.min(LOOK_EVERY) } else { left };
+            either(pin!(sleep(pause)), pin!(self.bell.notified())).await;
         }
     }
 }
+
+/// How often it is looked whether a tunnel was cut whose client has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// One more of what a gauge shows, for as long as it lasts.
 struct Counted<'a>(&'a Metric);

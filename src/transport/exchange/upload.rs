@@ -131,7 +131,19 @@ pub(super) struct Upload<'a> {
     pub(super) buffer: &'a mut Vec<u8>,
     pub(super) incoming: &'a mut Incoming,
     pub(super) course: &'a Course,
+    /// How long the client may say nothing, once.
+    pub(super) idle: Duration,
     pub(super) pace: Pace,
+}
+
+/// Waits until the client has gone, or was cut, where it is not read. May be dropped.
+pub(super) async fn until_gone(socket: &Socket) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        if socket.is_gone() {
+            return;
+        }
+    }
 }
 
 impl Upload<'_> {
@@ -141,6 +153,10 @@ impl Upload<'_> {
         let mut uploaded = self.bring(up).await;
         if uploaded == Uploaded::Whole {
             uploaded = self.watch().await;
+        } else if uploaded == Uploaded::Refused {
+            // From now on the answer's time counts.
+            up.end();
+            uploaded = self.until_over(Uploaded::Refused).await;
         }
         match uploaded {
             Uploaded::Gone => {
@@ -149,12 +165,7 @@ impl Upload<'_> {
                 self.socket.stop();
             }
             Uploaded::Stuck | Uploaded::Late | Uploaded::Malformed(_) => self.course.halt(),
-            Uploaded::Refused => {
-                // From now on the answer's time counts.
-                up.end();
-                self.course.over().await;
-            }
-            Uploaded::Whole | Uploaded::Over => (),
+            Uploaded::Whole | Uploaded::Over | Uploaded::Refused => (),
         }
         uploaded
     }
@@ -185,11 +196,15 @@ impl Upload<'_> {
                 continue;
             }
             let bytes = out.len();
-            match either(pin!(up.send(vec![out.freeze()])), pin!(self.course.over())).await {
+            let sent = {
+                let over = pin!(self.until_over(Uploaded::Over));
+                either(pin!(up.send(vec![out.freeze()])), over).await
+            };
+            match sent {
                 Either::One(Ok(())) => self.pace.step(bytes).await,
                 Either::One(Err(Failed::Idle)) => return Uploaded::Stuck,
                 Either::One(Err(_)) => return Uploaded::Refused,
-                Either::Other(()) => return Uploaded::Over,
+                Either::Other(ended) => return ended,
             }
         }
         up.end();
@@ -219,7 +234,7 @@ impl Upload<'_> {
     /// Waits until the client has sent something, which may take its time but not for ever; what ended the wait else.
     async fn wait(&mut self) -> Option<Uploaded> {
         let began = now();
-        let patience = self.incoming.patience();
+        let patience = self.incoming.patience().min(self.idle);
         let event = {
             let aside = async { either(pin!(self.course.over()), pin!(sleep(patience))).await };
             either(pin!(self.socket.readable()), pin!(aside)).await
@@ -262,7 +277,7 @@ impl Upload<'_> {
         if soon == Either::One(()) {
             return Uploaded::Whole;
         }
-        // One who sends ahead is not read without end; it is missed when it is written to.
+        // One who sends ahead is not read without end.
         while self.buffer.len() < AHEAD_BYTES_MAX {
             match either(pin!(self.course.over()), pin!(self.socket.readable())).await {
                 Either::One(()) => return Uploaded::Whole,
@@ -272,8 +287,15 @@ impl Upload<'_> {
                 },
             }
         }
-        self.course.over().await;
-        Uploaded::Whole
+        self.until_over(Uploaded::Whole).await
+    }
+
+    /// Waits until the answer is written, which makes it `over`, or the client has gone. May be dropped.
+    async fn until_over(&self, over: Uploaded) -> Uploaded {
+        match either(pin!(self.course.over()), pin!(until_gone(self.socket))).await {
+            Either::One(()) => over,
+            Either::Other(()) => Uploaded::Gone,
+        }
     }
 
     /// Reads on to where the next request begins, if that is near, once the answer is written; true if it was.
@@ -312,6 +334,8 @@ impl Upload<'_> {
 pub(super) const STEP_BYTES: usize = 64 << 10;
 /// How long the client is waited for, over all of its body; and a second more for each KiB that came.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether a client is there that is not read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Most answers are there before, and need not be raced against a client that goes away.
 const UNWATCHED: Duration = Duration::from_millis(20);
 /// Bytes of next requests that are read while an answer is under way.
