@@ -124,7 +124,7 @@ impl Hub {
         }
     }
 
-    /// The rooms of a connection, [`ROOMS_REMEMBERED_MAX`] at most; of one that is watched and was told goodbye, those
+    /// The rooms of a connection, 100 at most; of one that is watched and was told goodbye, those
     /// that it was in.
     pub fn rooms_of(&self, key: ConnectionKey) -> Vec<Arc<str>> {
         match self.last_rooms.get(&key) {

@@ -35,7 +35,7 @@ impl Terms {
     /// All that a configuration means for a shard, and all of it that can fail.
     pub(super) fn new(config: Arc<Config>, earlier: Option<&Boards>) -> Result<Terms, Failed> {
         let limits = Limits {
-            connections: descriptors::connections_max(config.limits.connections)?,
+            connections: descriptors::connections_max(config.limits.connections, !config.routes.is_empty())?,
             buffered_bytes: config.limits.buffered,
             lag_bytes: config.limits.lag,
             rooms_per_connection: config.limits.rooms_per_connection,
