@@ -496,7 +496,7 @@ fn a_late_yes_is_a_yes_though_the_heads_time_is_over() {
         _ => Reply::yes(),
     });
     let setup =
-        Setup::new(1).hooks(&app).set("limits.head_deadline", "\"1s\"").set("hooks.timeout", "\"10s\"");
+        Setup::new(1).hooks(&app).set("limits.head_deadline", "\"1s\"").set("hooks.timeout", "\"4s\"");
     let server = setup.rooms(&[["chat:*", "hook", "nobody"]]).start();
     let target = format!("/events?room=chat:a&room=chat:b&token={}", server.token("ann"));
     let mut events = Events::open(&server, &target, "");
