@@ -471,7 +471,10 @@ fn what_nginx_says_is_said_through_us() {
             });
             let [direct, through] = &said;
             assert_eq!(direct.status, through.status, "{request}");
-            assert!(direct.body == through.body, "{request}");
+            // Its parts are divided by a number that is another one each time.
+            let is_divided = direct.header("content-type").is_some_and(|kind| kind.contains("boundary"));
+            assert_eq!(direct.body.len(), through.body.len(), "{request}");
+            assert!(is_divided || direct.body == through.body, "{request}");
             for field in
                 ["content-length", "content-type", "content-range", "etag", "last-modified", "server"]
             {

@@ -5,7 +5,9 @@
 
 mod harness;
 
-use harness::{Api, Deadline, End, Member, PATIENCE, Server, Setup, Socket, done, refusal, request, until};
+use harness::{
+    Api, Deadline, End, Member, PATIENCE, Server, Setup, Socket, done, gauge, refusal, request, until,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -349,6 +351,8 @@ impl Unread {
         // They are cut off, and all is as before.
         until("there is room again", PATIENCE, || (api.call("GET", path, None).status == 200).then_some(()));
         assert_eq!(api.get(path), whole);
+        // One that is not cut yet would read its answer now; those who ask are this one and the one who asks for it.
+        until("all are cut off", PATIENCE, || (server.metric(gauge::SOCKETS) <= 2.0).then_some(()));
         let told = callers.iter_mut().filter_map(|caller| caller.response().ok());
         let turned_away = told.map(|response| assert_eq!(refusal(&response).0, 503)).count();
         assert_eq!(turned_away, self.callers - self.held);

@@ -234,13 +234,18 @@ fn of_a_flood_of_pings_the_last_of_a_read_is_answered() {
 #[test]
 fn without_descriptors_clients_are_told_and_the_server_recovers() {
     let server = Setup::new(2).start();
+    let idle = server.descriptors();
     // Both workers are up once each has a member.
     let members: Vec<Member> = (0..4).map(|n| Member::enter(&server, &format!("u{n}"))).collect();
     assert!(members.iter().any(|member| member.shard == 0) && members.iter().any(|member| member.shard == 1));
     drop(members);
     await_empty(&server);
     let process = Pid::from_raw(server.pid() as i32).unwrap();
-    let open = std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count() as u64;
+    // The ring closes them a moment later.
+    let open = until("those of the members are closed", PATIENCE, || {
+        let open = server.descriptors();
+        (open <= idle + 2).then_some(open as u64)
+    });
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit { current: Some(open + 20), maximum };
     let before = prlimit(Some(process), Resource::Nofile, limit).unwrap();

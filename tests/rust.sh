@@ -13,7 +13,7 @@ exec </dev/null
 cd "$(dirname "$0")/.."
 
 # They judge a time by the second, count what the whole machine uses, or fill it by themselves.
-alone=" clock drip flood heartbeat hoard mixed "
+alone=" backend clock drip flood heartbeat hoard mixed "
 # Programs at a time, and tests at a time in each of them.
 programs_max=4
 threads=4
