@@ -234,7 +234,7 @@ class Application {
     return {
       VESTIBULE_HOOKS__URL: `http://127.0.0.1:${this.port}/`,
       VESTIBULE_HOOKS__SECRET_FILE: this.key,
-      VESTIBULE_HOOKS__TIMEOUT: "10s",
+      VESTIBULE_HOOKS__TIMEOUT: "3s",
       VESTIBULE_ADMIN__ADDRESS: "127.0.0.1:0",
       VESTIBULE_SERVER__WORKERS: "2",
       VESTIBULE_SERVER__DRAIN: "1s",
