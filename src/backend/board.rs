@@ -13,13 +13,22 @@ use crate::net::{Instant, now};
 /// The boards of all servers, by backend and server.
 #[derive(Debug)]
 pub struct Boards {
-    by_server: HashMap<(Box<str>, Authority), Arc<Board>>,
+    by_server: HashMap<(Box<str>, Authority), Board>,
     urge: Arc<AtomicBool>,
 }
 
-/// One server's.
-#[derive(Debug)]
+/// One server's, as one configuration goes by it.
+#[derive(Debug, Clone)]
 pub struct Board {
+    known: Arc<Known>,
+    /// Whether that configuration has it looked at. A look that an earlier one began may end when nobody looks any
+    /// more, and so nobody would find the server well: what it finds counts for nothing here.
+    is_looked_at: bool,
+}
+
+/// What is known of a server; it outlives reloads.
+#[derive(Debug)]
+struct Known {
     /// When it was made: its times count from here.
     started: Instant,
     /// Requests in a row for which there was no connection, or no answer in time.
@@ -28,7 +37,7 @@ pub struct Board {
     avoided_until_ms: AtomicU64,
     /// Whether those who look at it hold it to be down.
     ill: AtomicBool,
-    urge: Arc<AtomicBool>,
+    urge: Option<Arc<AtomicBool>>,
 }
 
 impl Boards {
@@ -39,22 +48,19 @@ impl Boards {
         for backend in &config.backends {
             for server in &backend.servers {
                 let key = (backend.name.as_str().into(), server.clone());
-                let kept = earlier.and_then(|earlier| earlier.by_server.get(&key)).cloned();
-                let board = kept.unwrap_or_else(|| boards.blank());
-                if backend.health.path.is_none() {
-                    // Nobody looks any more, so nobody would find it well.
-                    board.ill.store(false, Relaxed);
-                }
-                boards.by_server.insert(key, board);
+                let kept = earlier.and_then(|earlier| earlier.by_server.get(&key));
+                let known = kept.map_or_else(|| boards.blank(server), |kept| kept.known.clone());
+                let is_looked_at = backend.health.path.is_some();
+                boards.by_server.insert(key, Board { known, is_looked_at });
             }
         }
         boards
     }
 
     /// That of a server of the backend `name`; a new one for a server that no backend of the configuration has.
-    pub(super) fn of(&self, name: &str, server: &Authority) -> Arc<Board> {
-        let known = self.by_server.get(&(name.into(), server.clone()));
-        known.cloned().unwrap_or_else(|| self.blank())
+    pub(super) fn of(&self, name: &str, server: &Authority) -> Board {
+        let board = self.by_server.get(&(name.into(), server.clone()));
+        board.cloned().unwrap_or_else(|| Board { known: self.blank(server), is_looked_at: false })
     }
 
     /// How many servers are held to be down.
@@ -67,13 +73,13 @@ impl Boards {
         self.urge.clone()
     }
 
-    fn blank(&self) -> Arc<Board> {
-        Arc::new(Board {
+    fn blank(&self, server: &Authority) -> Arc<Known> {
+        Arc::new(Known {
             started: now(),
             failures: AtomicU32::default(),
             avoided_until_ms: AtomicU64::default(),
             ill: AtomicBool::default(),
-            urge: self.urge.clone(),
+            urge: server.address().is_none().then(|| self.urge.clone()),
         })
     }
 }
@@ -81,38 +87,45 @@ impl Boards {
 impl Board {
     /// Whether it is held to be down.
     pub(super) fn is_down(&self) -> bool {
-        let until_ms = self.avoided_until_ms.load(Relaxed);
-        self.ill.load(Relaxed) || until_ms > 0 && self.elapsed_ms() < until_ms
+        let until_ms = self.known.avoided_until_ms.load(Relaxed);
+        self.is_looked_at && self.known.ill.load(Relaxed) || until_ms > 0 && self.elapsed_ms() < until_ms
     }
 
     /// It answered.
     pub(super) fn answered(&self) {
         // Mostly there is nothing to change, and a line that nobody writes is in every core's cache.
-        if self.failures.load(Relaxed) > 0 {
-            self.failures.store(0, Relaxed);
-            self.avoided_until_ms.store(0, Relaxed);
+        if self.known.failures.load(Relaxed) > 0 {
+            self.known.failures.store(0, Relaxed);
+            self.known.avoided_until_ms.store(0, Relaxed);
         }
     }
 
     /// It could not be reached, or did not answer in time. True if it is passed over from now on.
     pub(super) fn failed(&self) -> bool {
-        self.urge.store(true, Relaxed);
-        if self.failures.fetch_add(1, Relaxed) + 1 < FAILURES_MAX {
+        self.urge(true);
+        if self.known.failures.fetch_add(1, Relaxed) + 1 < FAILURES_MAX {
             return false;
         }
         let until_ms = self.elapsed_ms() + AVOIDED_FOR.as_millis() as u64;
-        let before_ms = self.avoided_until_ms.swap(until_ms, Relaxed);
+        let before_ms = self.known.avoided_until_ms.swap(until_ms, Relaxed);
         before_ms < self.elapsed_ms()
     }
 
     /// What looks at it found. True if that is another thing than what was held.
     pub(super) fn set_ill(&self, ill: bool) -> bool {
-        self.urge.fetch_or(ill, Relaxed);
-        self.ill.swap(ill, Relaxed) != ill
+        self.urge(ill);
+        self.known.ill.swap(ill, Relaxed) != ill
+    }
+
+    /// Has names asked for anew where this server has one: it may have moved.
+    fn urge(&self, urged: bool) {
+        if let Some(urge) = &self.known.urge {
+            urge.fetch_or(urged, Relaxed);
+        }
     }
 
     fn elapsed_ms(&self) -> u64 {
-        (now() - self.started).as_millis() as u64
+        (now() - self.known.started).as_millis() as u64
     }
 }
 

@@ -66,7 +66,8 @@ pub struct Down {
     buffered: Bytes,
     /// The last read filled its buffer: there is probably more.
     is_more_there: bool,
-    interims: u32,
+    /// Nobody has used the line before: its end is no end of an idle one.
+    is_fresh: bool,
     /// Whoever held it wanted no more of it.
     is_stopped: Cell<bool>,
     body: Body,
@@ -151,7 +152,7 @@ impl Exchange {
         times: Times,
         again: Option<&Rc<Backend>>,
     ) -> Result<Exchange, Unsent> {
-        let Line { stream, mut writer, open } = line;
+        let Line { stream, mut writer, open, is_used } = line;
         send_first(&mut writer, &outgoing.first, times.idle).await?;
         let sent = if outgoing.whole { Sent::At(now()) } else { Sent::Told(Rc::default()) };
         let again = again.filter(|_| outgoing.whole);
@@ -169,7 +170,7 @@ impl Exchange {
             decoder: AnswerDecoder::default(),
             buffered: Bytes::new(),
             is_more_there: false,
-            interims: 0,
+            is_fresh: !is_used,
             is_stopped: Cell::default(),
             body: Body::Ahead,
             is_kept: false,
@@ -189,7 +190,7 @@ impl Exchange {
             && let Some((stream, open)) = down.line.take()
         {
             let writer = down.writer.take().unwrap_or(up.writer);
-            down.busy.server().keep(Line { stream, writer, open });
+            down.busy.server().keep(Line { stream, writer, open, is_used: true });
         }
     }
 
@@ -337,9 +338,8 @@ impl Down {
         self.again = None;
         self.busy.server().board.answered();
         if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
-            self.interims += 1;
             self.since = now();
-            return if self.interims > INTERIMS_MAX { Err(Failed::Malformed(INTERIMS)) } else { Ok(head) };
+            return Ok(head);
         }
         self.is_kept = head.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
         self.body = match head.body {
@@ -379,6 +379,9 @@ impl Down {
                     Err(error) => Failed::Broken(error),
                 },
             };
+            if self.is_fresh && self.buffered.is_empty() && !self.is_stopped.get() {
+                self.busy.server().note(&failed);
+            }
             if self.again.is_none() || !self.buffered.is_empty() || self.is_stopped.get() {
                 return Err(failed);
             }
@@ -399,7 +402,8 @@ impl Down {
         let again = self.again.take();
         let connected = connected.inspect_err(|failed| server.note(failed));
         // The request may have been seen where it was sent first: that is what its end has to be known by.
-        let Line { stream, mut writer, open } = connected.map_err(|_| Failed::Closed)?;
+        let Line { stream, mut writer, open, .. } = connected.map_err(|_| Failed::Closed)?;
+        self.is_fresh = true;
         if self.is_stopped.get() {
             return Err(Failed::Closed);
         }
@@ -499,10 +503,6 @@ async fn send_first(writer: &mut Writer, first: &Bytes, idle_timeout: Duration) 
 async fn wait_for_room(writer: &Writer, idle_timeout: Duration) -> Result<(), Failed> {
     within(idle_timeout, writer.writable()).await.ok_or(Failed::Idle)?.map_err(Failed::Broken)
 }
-
-/// Interim heads before an answer.
-const INTERIMS_MAX: u32 = 100;
-const INTERIMS: &str = "more than 100 interim answers";
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -28,7 +27,7 @@ pub(super) struct Server {
     authority: Authority,
     /// Its address, where it has no name.
     literal: Option<SocketAddr>,
-    pub(super) board: Arc<Board>,
+    pub(super) board: Board,
     pub(super) station: Rc<Station>,
     pub(super) looks: Looks,
     keep_alive: Duration,
@@ -46,6 +45,8 @@ pub(super) struct Line {
     pub(super) stream: Stream,
     pub(super) writer: Writer,
     pub(super) open: Open,
+    /// A request went out on it before.
+    pub(super) is_used: bool,
 }
 
 /// Counts a connection for as long as it is held.
@@ -63,7 +64,7 @@ impl Server {
     pub(super) fn new(
         backend: &crate::config::Backend,
         authority: &Authority,
-        board: Arc<Board>,
+        board: Board,
         station: &Rc<Station>,
     ) -> Rc<Server> {
         Rc::new(Server {
@@ -121,7 +122,7 @@ impl Server {
                 Some(Ok((stream, writer))) => {
                     self.address.set(turn);
                     self.station.metrics.backend_connects_total.add(1);
-                    return Ok(Line { stream, writer, open: Open::new(&self.station) });
+                    return Ok(Line { stream, writer, open: Open::new(&self.station), is_used: false });
                 }
                 Some(Err(error)) => failed = Failed::Unreachable(error),
                 None => failed = Failed::ConnectTimeout,

@@ -1,8 +1,9 @@
 //! Which server a request goes to, and what becomes of it where that server fails; on both drivers.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 
 use http::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -232,6 +233,31 @@ fn a_connection_that_does_not_come_about_is_given_up_in_time_with_504() {
 }
 
 #[test]
+fn a_server_that_closes_at_once_is_passed_over_and_not_for_the_end_of_a_kept_connection() {
+    on_both(|| async {
+        let closing = Peer::start(|_, mut line| {
+            line.request();
+        });
+        let other = named("b");
+        let (backend, _) = backend(&[closing.address, other.address]);
+        let mut failed = 0;
+        for _ in 0..20 {
+            failed += usize::from(fetch(&backend).await.is_err());
+        }
+        assert_eq!(failed, 3);
+        // One that closes what it kept is well: each of its ends is that of a used connection.
+        let hasty = Peer::start(|_, mut line| {
+            line.request();
+            line.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na");
+            line.request();
+        });
+        let (backend, metrics) = self::backend(&[hasty.address]);
+        assert_eq!(fetch_many(&backend, 8).await, "aaaaaaaa");
+        assert_eq!(metrics.backend_down.value(), 0);
+    });
+}
+
+#[test]
 fn a_look_finds_a_server_ill_after_two_and_well_after_one() {
     on_both(|| async {
         let (well, looks) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
@@ -278,10 +304,48 @@ fn a_look_finds_a_server_ill_after_two_and_well_after_one() {
         // A round each 100 ms, and a look each interval: not more.
         let elapsed = (now() - start).as_millis() as usize;
         assert!(rounds.get() <= elapsed / 100 + 2 && looks.load(SeqCst) <= elapsed / 100 + 2);
-        // A backend that is not looked at any more is not held to be down for ever.
-        board.set_ill(true);
+    });
+}
+
+#[test]
+fn a_look_that_ends_when_nobody_looks_any_more_puts_no_server_aside() {
+    on_both(|| async {
+        let may_end = Arc::new(Barrier::new(2));
+        let awaited = may_end.clone();
+        let peer = Peer::start(move |number, mut line| {
+            while line.request().is_some() {
+                if number == 1 {
+                    awaited.wait();
+                }
+                line.say("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 1\r\n\r\na");
+            }
+        });
+        let other = named("b");
+        let mut config = Config { backends: vec![blank("app")], ..Config::default() };
+        config.backends[0].servers = vec![authority(&peer.address), authority(&other.address)];
+        config.backends[0].health.path = Some("/up".to_owned());
+        let (station, before) = (station(), Boards::new(&config, None));
+        let looked = Rc::new(Backends::new(&config, &before, &station, None));
+        let current = Rc::new(RefCell::new(looked.clone()));
+        let watched = current.clone();
+        spawn(health::watch(move || watched.borrow().clone(), || ()));
+        let (start, mut looks) = (now(), 0);
+        while looks < 2 {
+            assert!(now() - start < Duration::from_secs(10));
+            sleep(Duration::from_millis(5)).await;
+            looks += peer.unheard();
+        }
         config.backends[0].health.path = None;
-        assert_eq!(Boards::new(&config, Some(&boards)).down(), 0);
+        let after = Boards::new(&config, Some(&before));
+        current.replace(Rc::new(Backends::new(&config, &after, &station, Some(&looked))));
+        may_end.wait();
+        while before.down() == 0 {
+            assert!(now() - start < Duration::from_secs(10));
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(after.down(), 0);
+        let backend = current.borrow().all().next().unwrap().clone();
+        assert_eq!(fetch_many(&backend, 4).await, "abab");
     });
 }
 
