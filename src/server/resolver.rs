@@ -1,10 +1,10 @@
-//! The addresses of backends' names, asked for on a thread of their own: the system's resolver may take its time, and no
-//! core may wait for it.
+//! The addresses of backends' names, asked for on threads of their own: the system's resolver may take its time, and no
+//! core may wait for it, nor one name for another.
 //!
 //! Hands what it learns to all shards by their orders. A name that has no address any more keeps those that it had:
 //! whoever still answers there is better than nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -22,7 +22,16 @@ use crate::net::{Instant, now};
 
 /// The main thread's hand on it.
 pub(super) struct Resolver {
-    names: Sender<BTreeSet<Box<str>>>,
+    events: Sender<Event>,
+}
+
+/// What its thread is told.
+enum Event {
+    /// These are the names from now on.
+    Names(BTreeSet<Box<str>>),
+    /// What was found of a name that was asked for.
+    Found(Box<str>, io::Result<Vec<IpAddr>>),
+    End,
 }
 
 impl Resolver {
@@ -32,76 +41,137 @@ impl Resolver {
         urge: Arc<AtomicBool>,
         shards: Vec<Sender<Order>>,
     ) -> io::Result<Resolver> {
-        let (names, inbox) = mpsc::channel();
-        let resolver = Resolver { names };
+        let (events, inbox) = mpsc::channel();
+        let resolver = Resolver { events: events.clone() };
         resolver.set_names(config);
-        let mut asking = Asking { names: BTreeSet::new(), known: Addresses::new(), shards };
-        thread::Builder::new().name("resolver".into()).spawn(move || asking.run(&inbox, &urge, &ask))?;
+        let mut asking = Asking::new(Arc::new(ask), events, shards);
+        thread::Builder::new().name("resolver".into()).spawn(move || asking.run(&inbox, &urge))?;
         Ok(resolver)
     }
 
     /// Goes on with the names of `config`.
     pub(super) fn set_names(&self, config: &Config) {
-        // Its thread ends with the process only.
-        let _ = self.names.send(names_of(config));
+        let _ = self.events.send(Event::Names(names_of(config)));
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        let _ = self.events.send(Event::End);
     }
 }
 
 /// The thread's side.
 struct Asking {
     names: BTreeSet<Box<str>>,
+    /// Those that it is the turn of; the next one first.
+    due: VecDeque<Box<str>>,
+    /// Those that a thread asks for at the moment, which nobody can hurry or stop.
+    asked: BTreeSet<Box<str>>,
     known: Addresses,
+    ask: Arc<Ask>,
+    /// Where those threads say what they found.
+    events: Sender<Event>,
     shards: Vec<Sender<Order>>,
 }
 
 /// Asks for the addresses of a name.
-type Ask = dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
+type Ask = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 impl Asking {
-    /// Until nobody sends names any more.
-    fn run(&mut self, inbox: &Receiver<BTreeSet<Box<str>>>, urge: &AtomicBool, ask: &Ask) {
-        let mut asked: Option<Instant> = None;
+    fn new(ask: Arc<Ask>, events: Sender<Event>, shards: Vec<Sender<Order>>) -> Asking {
+        Asking {
+            names: BTreeSet::new(),
+            due: VecDeque::new(),
+            asked: BTreeSet::new(),
+            known: Addresses::new(),
+            ask,
+            events,
+            shards,
+        }
+    }
+
+    /// Until it is told to end.
+    fn run(&mut self, inbox: &Receiver<Event>, urge: &AtomicBool) {
+        let mut round: Option<Instant> = None;
         loop {
-            match self.next_names(inbox) {
-                Ok(names) => {
-                    self.names = names;
-                    asked = None;
+            match self.next_event(inbox) {
+                Ok(Event::Names(names)) => {
+                    self.set_names(names);
+                    round = None;
                 }
+                Ok(Event::Found(name, found)) => self.on_found(&name, found),
                 Err(RecvTimeoutError::Timeout) => (),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            let age = asked.map(|asked| now() - asked);
+            let age = round.map(|round| now() - round);
             let urged = age.is_some_and(|age| age >= URGED_EVERY) && urge.swap(false, Relaxed);
             if urged || age.is_none_or(|age| age >= ASK_EVERY) {
-                self.ask_all(ask);
-                asked = Some(now());
+                self.ask_all();
+                round = Some(now());
             }
         }
     }
 
-    /// Other names, if they come; without any to ask for, nothing else is waited for.
-    fn next_names(
-        &self,
-        inbox: &Receiver<BTreeSet<Box<str>>>,
-    ) -> Result<BTreeSet<Box<str>>, RecvTimeoutError> {
+    /// What comes next; without any names to ask for, nothing else is waited for.
+    fn next_event(&self, inbox: &Receiver<Event>) -> Result<Event, RecvTimeoutError> {
         if self.names.is_empty() {
             return inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
         }
         inbox.recv_timeout(LOOK_EVERY)
     }
 
-    fn ask_all(&mut self, ask: &Ask) {
-        let names = &self.names;
+    fn set_names(&mut self, names: BTreeSet<Box<str>>) {
         self.known.retain(|name, _| names.contains(name));
-        for name in self.names.clone() {
-            let mut found = ask(&name);
-            if let Ok(addresses) = &mut found {
-                addresses.truncate(ADDRESSES_MAX);
+        self.due.retain(|name| names.contains(name));
+        self.names = names;
+    }
+
+    /// Asks for each name, but for those whose last question is still open.
+    fn ask_all(&mut self) {
+        for name in &self.names {
+            if !self.asked.contains(name) && !self.due.contains(name) {
+                self.due.push_back(name.clone());
             }
-            // What is told at once is not held up by a name that takes its time.
-            if self.learn(&name, found) {
-                self.tell();
+        }
+        self.ask_due();
+    }
+
+    /// Begins as many questions as may be open.
+    fn ask_due(&mut self) {
+        while self.asked.len() < ASKED_MAX
+            && let Some(name) = self.due.pop_front()
+        {
+            let (ask, events, asked) = (self.ask.clone(), self.events.clone(), name.clone());
+            let question = move || {
+                let found = ask(&asked);
+                // Whoever asked may have ended meanwhile.
+                let _ = events.send(Event::Found(asked, found));
+            };
+            match thread::Builder::new().name("resolver-ask".into()).spawn(question) {
+                Ok(_) => drop(self.asked.insert(name)),
+                // It is tried again in the next round.
+                Err(error) => self.take(&name, Err(error)),
             }
+        }
+    }
+
+    fn on_found(&mut self, name: &str, found: io::Result<Vec<IpAddr>>) {
+        self.asked.remove(name);
+        // It may be a name that a reload has taken away.
+        if self.names.contains(name) {
+            self.take(name, found);
+        }
+        self.ask_due();
+    }
+
+    /// What is new is told at once, and not held up by a name that takes its time.
+    fn take(&mut self, name: &str, mut found: io::Result<Vec<IpAddr>>) {
+        if let Ok(addresses) = &mut found {
+            addresses.truncate(ADDRESSES_MAX);
+        }
+        if self.learn(name, found) {
+            self.tell();
         }
     }
 
@@ -161,6 +231,8 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 const URGED_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked whether one was not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Names that are asked for at a time: each question has a thread.
+const ASKED_MAX: usize = 64;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 16;
 
@@ -169,60 +241,154 @@ mod tests {
     use super::*;
     use crate::config::Authority;
 
-    fn asking(names: &[&str]) -> (Asking, Receiver<Order>) {
-        let (shard, orders) = mpsc::channel();
-        let names = names.iter().map(|name| (*name).into()).collect();
-        (Asking { names, known: Addresses::new(), shards: vec![shard] }, orders)
+    type Find = fn(&str) -> io::Result<Vec<IpAddr>>;
+
+    /// One that is asked by the test, round by round.
+    struct Rounds {
+        asking: Asking,
+        inbox: Receiver<Event>,
+        orders: Receiver<Order>,
+    }
+
+    impl Rounds {
+        fn of(names: &[&str]) -> Rounds {
+            let (shard, orders) = mpsc::channel();
+            let (events, inbox) = mpsc::channel();
+            let mut asking = Asking::new(Arc::new(|_: &str| Ok(vec![])), events, vec![shard]);
+            asking.set_names(names.iter().map(|name| (*name).into()).collect());
+            Rounds { asking, inbox, orders }
+        }
+
+        /// Has all be asked for, and what is found be taken.
+        fn pass(&mut self, find: Find) {
+            self.asking.ask = Arc::new(find);
+            self.asking.ask_all();
+            while !self.asking.asked.is_empty() {
+                self.take_one();
+            }
+        }
+
+        /// Takes the next answer; whose it is.
+        fn take_one(&mut self) -> Box<str> {
+            let event = self.inbox.recv_timeout(Duration::from_secs(20)).unwrap();
+            let Event::Found(name, found) = event else { panic!("nobody else says anything") };
+            self.asking.on_found(&name, found);
+            name
+        }
+
+        fn told(&self) -> Option<Arc<Addresses>> {
+            let mut last = None;
+            while let Ok(Order::Addresses(addresses)) = self.orders.try_recv() {
+                last = Some(addresses);
+            }
+            last
+        }
     }
 
     fn address(last: u8) -> IpAddr {
         [10, 0, 0, last].into()
     }
 
-    fn told(orders: &Receiver<Order>) -> Option<Arc<Addresses>> {
-        let mut last = None;
-        while let Ok(Order::Addresses(addresses)) = orders.try_recv() {
-            last = Some(addresses);
-        }
-        last
-    }
-
     #[test]
     fn a_name_that_vanishes_keeps_its_last_addresses_and_nothing_is_told_twice() {
-        let (mut asking, orders) = asking(&["app"]);
-        asking.ask_all(&|_| Ok(vec![address(1), address(2)]));
-        assert_eq!(*told(&orders).unwrap()["app"], [address(1), address(2)]);
-        asking.ask_all(&|_| Ok(vec![address(1), address(2)]));
-        asking.ask_all(&|_| Err(io::ErrorKind::TimedOut.into()));
-        asking.ask_all(&|_| Ok(vec![]));
-        assert!(told(&orders).is_none());
-        asking.ask_all(&|_| Ok(vec![address(3)]));
-        assert_eq!(*told(&orders).unwrap()["app"], [address(3)]);
+        let mut rounds = Rounds::of(&["app"]);
+        rounds.pass(|_| Ok(vec![address(1), address(2)]));
+        assert_eq!(*rounds.told().unwrap()["app"], [address(1), address(2)]);
+        rounds.pass(|_| Ok(vec![address(1), address(2)]));
+        rounds.pass(|_| Err(io::ErrorKind::TimedOut.into()));
+        rounds.pass(|_| Ok(vec![]));
+        assert!(rounds.told().is_none());
+        rounds.pass(|_| Ok(vec![address(3)]));
+        assert_eq!(*rounds.told().unwrap()["app"], [address(3)]);
     }
 
     #[test]
     fn a_name_that_has_no_address_is_told_to_have_none_once() {
-        let (mut asking, orders) = asking(&["app", "other"]);
-        let find = |name: &str| match name {
+        let mut rounds = Rounds::of(&["app", "other"]);
+        rounds.pass(|name| match name {
             "app" => Err(io::ErrorKind::NotFound.into()),
             _ => Ok(vec![address(1); 20]),
-        };
-        asking.ask_all(&find);
-        let addresses = told(&orders).unwrap();
+        });
+        let addresses = rounds.told().unwrap();
         assert!(addresses["app"].is_empty());
         assert_eq!(addresses["other"].len(), ADDRESSES_MAX);
-        asking.ask_all(&|_| Ok(vec![]));
-        assert!(told(&orders).is_none());
+        rounds.pass(|_| Ok(vec![]));
+        assert!(rounds.told().is_none());
     }
 
     #[test]
     fn a_name_that_is_asked_for_no_more_is_forgotten() {
-        let (mut asking, orders) = asking(&["app", "gone"]);
-        asking.ask_all(&|_| Ok(vec![address(1)]));
-        asking.names.remove("gone");
-        asking.ask_all(&|_| Ok(vec![address(2)]));
-        let addresses = told(&orders).unwrap();
+        let mut rounds = Rounds::of(&["app", "gone", "late"]);
+        rounds.pass(|_| Ok(vec![address(1)]));
+        // What is still found of one is taken by nobody.
+        rounds.asking.ask_all();
+        rounds.asking.set_names(BTreeSet::from(["app".into()]));
+        rounds.pass(|_| Ok(vec![address(2)]));
+        rounds.pass(|_| Ok(vec![address(2)]));
+        let addresses = rounds.told().unwrap();
         assert_eq!((addresses.len(), &*addresses["app"]), (1, &[address(2)][..]));
+    }
+
+    #[test]
+    fn a_name_that_takes_its_time_holds_up_no_other_and_is_not_asked_for_twice() {
+        let mut rounds = Rounds::of(&["a-slow", "b", "c"]);
+        let (answer, answers) = mpsc::channel::<IpAddr>();
+        let answers = std::sync::Mutex::new(answers);
+        rounds.asking.ask = Arc::new(move |name| match name {
+            "a-slow" => Ok(vec![answers.lock().unwrap().recv().unwrap()]),
+            _ => Ok(vec![address(1)]),
+        });
+        for _ in 0..3 {
+            rounds.asking.ask_all();
+            assert_eq!(BTreeSet::from([rounds.take_one(), rounds.take_one()]).len(), 2);
+            assert_eq!(rounds.asking.asked.len(), 1);
+        }
+        assert_eq!(rounds.told().unwrap().len(), 2);
+        answer.send(address(9)).unwrap();
+        assert_eq!(&*rounds.take_one(), "a-slow");
+        assert_eq!(*rounds.told().unwrap()["a-slow"], [address(9)]);
+        assert!(rounds.asking.asked.is_empty());
+    }
+
+    #[test]
+    fn so_many_names_are_asked_for_at_a_time_and_all_in_the_end() {
+        let names: Vec<_> = (0..ASKED_MAX * 2 + 5).map(|number| number.to_string()).collect();
+        let mut rounds = Rounds::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let (answer, answers) = mpsc::channel::<()>();
+        let answers = std::sync::Mutex::new(answers);
+        rounds.asking.ask = Arc::new(move |_| {
+            answers.lock().unwrap().recv().unwrap();
+            Ok(vec![address(1)])
+        });
+        rounds.asking.ask_all();
+        rounds.asking.ask_all();
+        for left in (0..names.len()).rev() {
+            assert_eq!(rounds.asking.asked.len(), (left + 1).min(ASKED_MAX));
+            answer.send(()).unwrap();
+            rounds.take_one();
+        }
+        assert_eq!(rounds.told().unwrap().len(), names.len());
+    }
+
+    #[test]
+    fn the_thread_goes_by_the_names_that_it_is_told_and_ends_with_its_owner() {
+        let (events, inbox) = mpsc::channel();
+        let (shard, orders) = mpsc::channel();
+        let mut asking = Asking::new(Arc::new(|_: &str| Ok(vec![address(1)])), events.clone(), vec![shard]);
+        let resolver = Resolver { events };
+        let thread = thread::spawn(move || asking.run(&inbox, &AtomicBool::default()));
+        for name in ["app", "other"] {
+            let mut config = Config::default();
+            config.backends.push(crate::backend::blank("app"));
+            config.backends[0].servers.push(Authority::parse(&format!("{name}:1"), None).unwrap());
+            resolver.set_names(&config);
+            let Ok(Order::Addresses(addresses)) = orders.recv_timeout(Duration::from_secs(20)) else {
+                panic!("nothing is told")
+            };
+            assert!(addresses.len() == 1 && addresses.contains_key(name));
+        }
+        drop(resolver);
+        thread.join().unwrap();
     }
 
     #[test]
