@@ -231,5 +231,5 @@ fn is_ours(error: &io::Error) -> bool {
 }
 
 /// Idle connections to one server that a worker keeps.
-const IDLE_MAX: usize = 1024;
+pub(super) const IDLE_MAX: usize = 1024;
 const CLOSE_EVERY: Duration = Duration::from_millis(20);

@@ -1,13 +1,15 @@
 //! Which server a request goes to, and what becomes of it where that server fails; on both drivers.
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 
 use http::Method;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::pool::IDLE_MAX;
 use super::trial::{Peer, authority, backend, get, nobody, request, station, with};
 use super::*;
 use crate::config::{Authority, Config, Route};
@@ -106,7 +108,7 @@ fn a_server_that_fails_three_times_in_a_row_is_passed_over_and_found_again() {
         std::thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
             let mut head = [0; 1024];
-            let _ = std::io::Read::read(&mut socket, &mut head);
+            let _ = socket.read(&mut head);
             std::io::Write::write_all(&mut socket, OK.as_bytes()).unwrap();
         });
         assert_eq!(fetch(&only).await.unwrap(), "ok");
@@ -187,6 +189,38 @@ fn idle_connections_are_closed_when_they_are_old_and_none_is_kept_where_none_may
 }
 
 #[test]
+fn so_many_idle_connections_are_kept_and_the_oldest_makes_room() {
+    alone("backend::tests::so_many_idle_connections_are_kept_and_the_oldest_makes_room", || {
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+        on_both(|| async {
+            // Nobody accepts: the peer's ends wait in the system, and are no descriptors of ours.
+            let listener = crate::net::bind(LOOPBACK, 4096).unwrap();
+            let (backend, metrics) = backend(&[listener.local_addr().unwrap()]);
+            let server = &backend.servers[0];
+            for _ in 0..IDLE_MAX {
+                server.keep(server.connect(Duration::from_secs(9)).await.unwrap());
+            }
+            assert_eq!(metrics.backend_connections.value(), IDLE_MAX as u64);
+            let last = server.connect(Duration::from_secs(9)).await.unwrap();
+            server.keep(last);
+            assert_eq!(metrics.backend_connections.value(), IDLE_MAX as u64);
+            let [oldest, next] = [(); 2].map(|()| listener.accept().unwrap().0);
+            let read = |mut socket: &TcpStream| {
+                socket.set_nonblocking(true).unwrap();
+                socket.read(&mut [0]).ok()
+            };
+            let start = now();
+            while read(&oldest).is_none() {
+                assert!(now() - start < Duration::from_secs(10));
+                sleep(Duration::from_millis(5)).await;
+            }
+            assert_eq!((read(&oldest), read(&next)), (Some(0), None));
+        });
+    });
+}
+
+#[test]
 fn a_request_waits_for_a_name_and_tries_its_addresses_in_turn() {
     on_both(|| async {
         let peer = named("a");
@@ -222,7 +256,7 @@ fn a_connection_that_does_not_come_about_is_given_up_in_time_with_504() {
         // Its line is full: nobody accepts.
         let full = crate::net::bind(LOOPBACK, 0).unwrap();
         let address = full.local_addr().unwrap();
-        let _waiting = std::net::TcpStream::connect(address).unwrap();
+        let _waiting = TcpStream::connect(address).unwrap();
         let (backend, _) = with(&[address], |it| it.connect_timeout = Duration::from_millis(200));
         let start = now();
         let failed = fetch(&backend).await.unwrap_err();
