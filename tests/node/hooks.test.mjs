@@ -1,15 +1,13 @@
 // What the application is sent, held against npm's `standardwebhooks`: it verifies every event as it came, and nothing
 // that was changed on the way.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { Webhook, WebhookVerificationError } from "standardwebhooks";
-import { Client, within } from "../client.mjs";
+import { Application, KEY } from "../application.mjs";
+import { Client } from "../client.mjs";
 import { serve, token } from "../server.mjs";
 
-const KEY = "whsec_dmVzdGlidWxlLWhvb2tzLWluLXRlc3RzLWFsb25l";
 const webhook = new Webhook(KEY);
 
 const verdicts = {
@@ -18,53 +16,14 @@ const verdicts = {
   message: ({ data }) => ({ reply: { had: data.payload } }),
 };
 
-/** An application that keeps what it was sent, byte for byte. */
-class Application {
-  #waiting = [];
-  had = [];
-
-  async start() {
-    this.server = createServer(async (request, response) => {
-      const chunks = [];
-      for await (const chunk of request) chunks.push(chunk);
-      const call = { headers: request.headers, body: Buffer.concat(chunks).toString(), path: request.url };
-      call.event = JSON.parse(call.body);
-      this.had.push(call);
-      for (const look of this.#waiting) look();
-      const verdict = verdicts[call.event.type]?.(call.event);
-      response.writeHead(verdict ? 200 : 204).end(verdict && JSON.stringify(verdict));
-    });
-    this.server.listen(0, "127.0.0.1");
-    await once(this.server, "listening");
-    return `http://127.0.0.1:${this.server.address().port}/hooks?from=edge`;
-  }
-
-  stop() {
-    this.server.close();
-    this.server.closeAllConnections();
-  }
-
-  /** The call of this type, once it is there. */
-  called(type) {
-    return within(new Promise((resolve) => {
-      const look = () => {
-        const call = this.had.find(({ event }) => event.type === type);
-        if (call) resolve(call);
-      };
-      this.#waiting.push(look);
-      look();
-    }), type);
-  }
-}
-
-const application = new Application();
+let application;
 let server;
 
 before(async () => {
-  const url = await application.start();
+  application = await Application.begin(verdicts);
   server = await serve({
     rules: '[[room]]\npattern = "asked:*"\njoin = "hook"\n',
-    env: { VESTIBULE_HOOKS__URL: url, VESTIBULE_HOOKS__SECRET: KEY, VESTIBULE_HOOKS__HEADERS: '["user-agent", "x-tenant"]' },
+    env: { VESTIBULE_HOOKS__URL: application.url, VESTIBULE_HOOKS__SECRET: KEY, VESTIBULE_HOOKS__HEADERS: '["user-agent", "x-tenant"]' },
   });
   const client = await Client.enter(server, token("ada", { plan: "gold" }), { headers: { "X-Tenant": "b" } });
   assert.deepEqual(await client.request({ type: "join", room: "asked:1", id: 1 }), { type: "ack", id: 1 });
@@ -75,7 +34,7 @@ before(async () => {
 });
 
 after(async () => {
-  application.stop();
+  await application.stop();
   if (!server) return;
   assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output);
   assert.ok(!server.output.includes(KEY.slice(6)), "the log shows the key");

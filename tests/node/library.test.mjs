@@ -2,12 +2,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { Client, within } from "../client.mjs";
+import { QUICK, listening, reaches } from "../library.mjs";
 import { Relay } from "../relay.mjs";
 import { serve, token } from "../server.mjs";
 import { VestibuleError, connect } from "../../clients/js/dist/vestibule.js";
-
-// Node.js has its own from version 22 on.
-const WebSocket = globalThis.WebSocket ?? (await import("ws")).WebSocket;
 
 const RULES = `
 [[room]]
@@ -24,8 +22,6 @@ history = { size = 3, ttl = "5m" }
 `;
 
 const ENV = { VESTIBULE_LIMITS__ROOMS_PER_CONNECTION: "100" };
-// Short waits, so that nothing here takes long; none of them decides a result.
-const QUICK = { retryMinMs: 50, retryMaxMs: 200, WebSocket };
 
 let server;
 let relay;
@@ -63,40 +59,6 @@ function come(options = {}, { user = "ada", host = relay.host } = {}) {
   client.on("state", (state) => client.states.push(state));
   clients.push(client);
   return client;
-}
-
-/** The next state that `status` names, or the present one. */
-function reaches(client, status) {
-  if (client.state.status === status) return client.state;
-  return within(new Promise((resolve) => {
-    const stop = client.on("state", (state) => {
-      if (state.status !== status) return;
-      stop();
-      resolve(state);
-    });
-  }), `the state ${status}`);
-}
-
-/** Keeps what a room hears in `heard`, and can wait for more. */
-function listening(room) {
-  room.heard = [];
-  const waiting = new Set();
-  const hear = (what) => {
-    room.heard.push(what);
-    for (const look of waiting) look();
-  };
-  room.on("*", (payload) => hear(payload));
-  room.on("gap", ({ reason }) => hear(`gap: ${reason}`));
-  room.on("open", () => hear("open"));
-  room.on("close", ({ error }) => hear(`close: ${error?.code}`));
-  room.until = (last) => within(new Promise((resolve) => {
-    const look = () => room.heard.includes(last) && resolve(waiting.delete(look));
-    waiting.add(look);
-    look();
-  }), JSON.stringify(last)).catch((error) => {
-    throw new Error(`${error.message}; heard: ${JSON.stringify(room.heard)}`);
-  });
-  return room;
 }
 
 /** Somebody who speaks without a relay, by the protocol itself. */
