@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { chromium } from "playwright-core";
+import { Application, KEY } from "../application.mjs";
 import { FLAGS, chromiumPath } from "../chromium.mjs";
 import { Client } from "../client.mjs";
 import { serve, token } from "../server.mjs";
@@ -16,6 +17,7 @@ publish = "authenticated"
 history = { size = 100, ttl = "5m" }
 `;
 
+let application;
 let browser;
 let elsewhere;
 let server;
@@ -28,7 +30,14 @@ before(async () => {
     response.end(request.url === "/worker.js" ? WORKER : "<!doctype html>");
   });
   await new Promise((resolve) => { elsewhere.listen(0, "127.0.0.1", resolve); });
-  server = await serve({ rules: RULES, origins: [`http://127.0.0.1:${elsewhere.address().port}`] });
+  application = await Application.begin({
+    message: ({ data: { event, payload } }) => (event === "buy" ? { allow: false, reason: "sold out" } : { reply: payload }),
+  });
+  server = await serve({
+    rules: RULES,
+    origins: [`http://127.0.0.1:${elsewhere.address().port}`],
+    env: { VESTIBULE_HOOKS__URL: application.url, VESTIBULE_HOOKS__SECRET: KEY, VESTIBULE_HOOKS__EVENTS: '["message"]' },
+  });
 });
 
 beforeEach(async () => {
@@ -44,6 +53,7 @@ after(async () => {
   elsewhere?.closeAllConnections();
   elsewhere?.close();
   if (server) assert.deepEqual(await server.stop(), { code: 0, signal: null }, server.output);
+  await application?.stop();
 });
 
 const WORKER = `
@@ -87,6 +97,15 @@ test("a page hears and speaks by WebSocket, and its token stands in no URL", asy
   const { position } = await page.evaluate(() => window.room.publish("from a page"));
   assert.match(position, /-3$/);
   assert.deepEqual(urls, [`ws://${server.host}/ws`]);
+});
+
+test("a page is told what the application replies, and why it refuses", async () => {
+  await join("kept:asked");
+  const told = await page.evaluate(async () => {
+    const reply = await window.client.send("say", { "🦀": [2] });
+    return [reply, await window.client.send("buy").catch(({ code, message }) => [code, message])];
+  });
+  assert.deepEqual(told, [{ "🦀": [2] }, ["hook_refused", "sold out"]]);
 });
 
 test("a page without WebSocket hears by streams of another origin, joins further rooms, and misses nothing", async () => {
