@@ -4,7 +4,8 @@
 A stream of Server-Sent Events comes and goes, whose user the application
 names; every call that this makes is kept as it came. The library verifies each
 of them, and refuses each where a byte of the body, the name, the time, the
-signature or the key is another one.
+signature or the key is another one. This is done twice: with the key in the
+configuration, and with the key in a file of its own.
 
 Starts the real program, and ends it by its own process id. The library is
 installed once, outside the tree, in ${XDG_CACHE_HOME:-~/.cache}/vestibule-tests.
@@ -21,6 +22,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -56,7 +58,7 @@ join = "hook"
 
 [hooks]
 url = "http://127.0.0.1:{application}/hooks"
-secret = "{key}"
+{secret}
 """
 
 VERDICTS = {
@@ -144,7 +146,10 @@ def main():
     options = parse_arguments()
     try:
         tools = install(options.cache, "webhooks", REQUIREMENTS)
-        calls = gather(options.vestibule)
+        with tempfile.NamedTemporaryFile("w", prefix="vestibule-hooks-", suffix=".key") as file:
+            print(KEY, file=file, flush=True)
+            calls = gather(options.vestibule, f'secret = "{KEY}"')
+            calls += gather(options.vestibule, f"secret_file = {json.dumps(file.name)}")
         passed, failed = judge(tools, calls)
     except SetupFailed as failure:
         passed, failed = 0, [str(failure)]
@@ -167,10 +172,10 @@ def parse_arguments():
     return options
 
 
-def gather(program):
-    """What one stream makes the program send: connect, join and disconnect."""
+def gather(program, secret):
+    """What one stream makes the program send, whose configuration has this line for the key."""
     application = Application()
-    configuration = CONFIGURATION.replace("{application}", str(application.port)).replace("{key}", KEY)
+    configuration = CONFIGURATION.replace("{application}", str(application.port)).replace("{secret}", secret)
     with Server(program, configuration, {"RUST_LOG": "info,vestibule=trace"}) as server:
         stream = http.client.HTTPConnection("127.0.0.1", server.port, timeout=CALLED_WITHIN_S)
         stream.request("GET", "/events?room=asked:1", headers={"Authorization": f"Bearer {TOKEN}"})
