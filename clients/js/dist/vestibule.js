@@ -988,7 +988,7 @@ var Connection = class {
 			case "back off long":
 				return this.#wait(longBackOffMs(retryMaxMs, random), false, code, reason);
 			default:
-				return this.#wait(backOff(), true, code, reason);
+				return this.#wait(Math.max(backOff(), retryHintMs(reason) ?? 0), true, code, reason);
 		}
 	}
 	#wait(retryInMs, mayHurry, code, reason) {

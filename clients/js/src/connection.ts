@@ -293,7 +293,8 @@ export class Connection implements Door {
       case "back off long":
         return this.#wait(longBackOffMs(retryMaxMs, random), false, code, reason);
       default:
-        return this.#wait(backOff(), true, code, reason);
+        // A server may say when, as it does with 1013.
+        return this.#wait(Math.max(backOff(), retryHintMs(reason) ?? 0), true, code, reason);
     }
   }
 

@@ -469,3 +469,13 @@ test("an error that answers nothing is told to who listens", async () => {
   world.socket.says({ type: "news from a newer server" });
   assert.deepEqual(errors, ["bad_message"]);
 });
+
+test("who is told when to come back by another close than a goodbye waits as long at least", async () => {
+  const world = new World();
+  const client = await world.connect({ retryMinMs: 100 });
+  world.socket.ends(1013, "retry=2464");
+  assert.equal(client.state.retryInMs, 2464);
+  await world.pass(2464);
+  world.socket.ends(1013);
+  assert.ok(client.state.retryInMs <= 200, "without a hint it is the back-off");
+});
