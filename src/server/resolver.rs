@@ -238,6 +238,8 @@ const ADDRESSES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
     use crate::config::Authority;
 
@@ -332,11 +334,13 @@ mod tests {
     #[test]
     fn a_name_that_takes_its_time_holds_up_no_other_and_is_not_asked_for_twice() {
         let mut rounds = Rounds::of(&["a-slow", "b", "c"]);
-        let (answer, answers) = mpsc::channel::<IpAddr>();
-        let answers = std::sync::Mutex::new(answers);
-        rounds.asking.ask = Arc::new(move |name| match name {
-            "a-slow" => Ok(vec![answers.lock().unwrap().recv().unwrap()]),
-            _ => Ok(vec![address(1)]),
+        let may_answer = Arc::new(Barrier::new(2));
+        let awaited = may_answer.clone();
+        rounds.asking.ask = Arc::new(move |name| {
+            if name == "a-slow" {
+                awaited.wait();
+            }
+            Ok(vec![address(1)])
         });
         for _ in 0..3 {
             rounds.asking.ask_all();
@@ -344,9 +348,9 @@ mod tests {
             assert_eq!(rounds.asking.asked.len(), 1);
         }
         assert_eq!(rounds.told().unwrap().len(), 2);
-        answer.send(address(9)).unwrap();
+        may_answer.wait();
         assert_eq!(&*rounds.take_one(), "a-slow");
-        assert_eq!(*rounds.told().unwrap()["a-slow"], [address(9)]);
+        assert_eq!(*rounds.told().unwrap()["a-slow"], [address(1)]);
         assert!(rounds.asking.asked.is_empty());
     }
 
@@ -354,18 +358,20 @@ mod tests {
     fn so_many_names_are_asked_for_at_a_time_and_all_in_the_end() {
         let names: Vec<_> = (0..ASKED_MAX * 2 + 5).map(|number| number.to_string()).collect();
         let mut rounds = Rounds::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        let (answer, answers) = mpsc::channel::<()>();
-        let answers = std::sync::Mutex::new(answers);
-        rounds.asking.ask = Arc::new(move |_| {
-            answers.lock().unwrap().recv().unwrap();
+        let may_answer: Vec<_> = names.iter().map(|_| Barrier::new(2)).collect();
+        let may_answer = Arc::new(may_answer);
+        let awaited = may_answer.clone();
+        rounds.asking.ask = Arc::new(move |name| {
+            awaited[name.parse::<usize>().unwrap()].wait();
             Ok(vec![address(1)])
         });
         rounds.asking.ask_all();
         rounds.asking.ask_all();
         for left in (0..names.len()).rev() {
             assert_eq!(rounds.asking.asked.len(), (left + 1).min(ASKED_MAX));
-            answer.send(()).unwrap();
-            rounds.take_one();
+            let next = rounds.asking.asked.first().unwrap().clone();
+            may_answer[next.parse::<usize>().unwrap()].wait();
+            assert_eq!(rounds.take_one(), next);
         }
         assert_eq!(rounds.told().unwrap().len(), names.len());
     }
