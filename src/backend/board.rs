@@ -31,12 +31,13 @@ pub struct Board {
 struct Known {
     /// When it was made: its times count from here.
     started: Instant,
-    /// Requests in a row for which there was no connection, or no answer in time.
+    /// Requests in a row to which no answer came, by the server's doing.
     failures: AtomicU32,
     /// Until when the server is passed over, in milliseconds; 0: it is not.
     avoided_until_ms: AtomicU64,
     /// Whether those who look at it hold it to be down.
     ill: AtomicBool,
+    /// None where it has no name whose addresses could be other ones.
     urge: Option<Arc<AtomicBool>>,
 }
 
@@ -68,7 +69,7 @@ impl Boards {
         self.by_server.values().filter(|board| board.is_down()).count()
     }
 
-    /// Raised by whoever could not reach a server: names may have other addresses by now.
+    /// Raised by whoever could not reach a server that has a name: it may have other addresses by now.
     pub fn urge(&self) -> Arc<AtomicBool> {
         self.urge.clone()
     }
@@ -100,9 +101,9 @@ impl Board {
         }
     }
 
-    /// It could not be reached, or did not answer in time. True if it is passed over from now on.
+    /// No answer came of it, by its own doing. True if it is passed over from now on.
     pub(super) fn failed(&self) -> bool {
-        self.urge(true);
+        self.urge();
         if self.known.failures.fetch_add(1, Relaxed) + 1 < FAILURES_MAX {
             return false;
         }
@@ -113,14 +114,15 @@ impl Board {
 
     /// What looks at it found. True if that is another thing than what was held.
     pub(super) fn set_ill(&self, ill: bool) -> bool {
-        self.urge(ill);
+        if ill {
+            self.urge();
+        }
         self.known.ill.swap(ill, Relaxed) != ill
     }
 
-    /// Has names asked for anew where this server has one: it may have moved.
-    fn urge(&self, urged: bool) {
+    fn urge(&self) {
         if let Some(urge) = &self.known.urge {
-            urge.fetch_or(urged, Relaxed);
+            urge.store(true, Relaxed);
         }
     }
 
@@ -132,3 +134,23 @@ impl Board {
 /// Failures in a row by which a server is passed over, and for how long.
 const FAILURES_MAX: u32 = 3;
 const AVOIDED_FOR: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_asked_for_after_failures_of_named_servers_and_of_no_others() {
+        let boards = Boards::new(&Config::default(), None);
+        let urge = boards.urge();
+        for (server, is_named) in [("127.0.0.1:1", false), ("[::1]:1", false), ("app.internal:1", true)] {
+            let board = boards.of("app", &Authority::parse(server, None).unwrap());
+            board.failed();
+            assert_eq!(urge.swap(false, Relaxed), is_named, "{server}");
+            board.set_ill(true);
+            assert_eq!(urge.swap(false, Relaxed), is_named, "{server}");
+            board.set_ill(false);
+            assert!(!urge.load(Relaxed), "{server}");
+        }
+    }
+}
