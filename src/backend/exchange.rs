@@ -56,6 +56,8 @@ pub struct Down {
     line: Option<(Stream, Open)>,
     /// Of the line on which the request was sent again.
     writer: Option<Writer>,
+    /// The line is no older than the request, and nothing was answered on it.
+    is_new: bool,
     again: Option<Again>,
     sent: Sent,
     /// From when on the answer's head is waited for: since the last one before it.
@@ -66,8 +68,6 @@ pub struct Down {
     buffered: Bytes,
     /// The last read filled its buffer: there is probably more.
     is_more_there: bool,
-    /// Nobody has used the line before: its end is no end of an idle one.
-    is_fresh: bool,
     /// Whoever held it wanted no more of it.
     is_stopped: Cell<bool>,
     body: Body,
@@ -152,8 +152,13 @@ impl Exchange {
         times: Times,
         again: Option<&Rc<Backend>>,
     ) -> Result<Exchange, Unsent> {
-        let Line { stream, mut writer, open, is_used } = line;
-        send_first(&mut writer, &outgoing.first, times.idle).await?;
+        let Line { stream, mut writer, open, is_new } = line;
+        let sent = send_first(&mut writer, &outgoing.first, times.idle).await;
+        sent.inspect_err(|unsent| {
+            if is_new {
+                busy.server().note(&unsent.failed);
+            }
+        })?;
         let sent = if outgoing.whole { Sent::At(now()) } else { Sent::Told(Rc::default()) };
         let again = again.filter(|_| outgoing.whole);
         let again = again.map(|backend| Again { first: outgoing.first.clone(), backend: backend.clone() });
@@ -163,6 +168,7 @@ impl Exchange {
             times,
             line: Some((stream, open)),
             writer: None,
+            is_new,
             again,
             since: sent.at().unwrap_or_else(now),
             sent,
@@ -170,7 +176,6 @@ impl Exchange {
             decoder: AnswerDecoder::default(),
             buffered: Bytes::new(),
             is_more_there: false,
-            is_fresh: !is_used,
             is_stopped: Cell::default(),
             body: Body::Ahead,
             is_kept: false,
@@ -190,7 +195,7 @@ impl Exchange {
             && let Some((stream, open)) = down.line.take()
         {
             let writer = down.writer.take().unwrap_or(up.writer);
-            down.busy.server().keep(Line { stream, writer, open, is_used: true });
+            down.busy.server().keep(Line { stream, writer, open, is_new: false });
         }
     }
 
@@ -250,10 +255,10 @@ impl Down {
             match self.decoder.decode(&self.buffered, self.asked) {
                 Ok(Decoded::Complete { item, used }) => {
                     self.buffered.advance(used);
-                    return self.on_head(item);
+                    return Ok(self.on_head(item));
                 }
                 Ok(Decoded::Incomplete { .. }) => (),
-                Err(error) => return Err(Failed::Head(error)),
+                Err(error) => return Err(self.noted(Failed::Head(error))),
             }
             self.await_answer().await?;
         }
@@ -334,12 +339,22 @@ impl Down {
         }
     }
 
-    fn on_head(&mut self, head: AnswerHead) -> Result<AnswerHead, Failed> {
+    /// Takes down that no answer came, where that is the server's doing: not of a connection that had been idle, for
+    /// it may be closed at any time; nor while the rest of a request is waited for, which may be its client's fault.
+    fn noted(&self, failed: Failed) -> Failed {
+        if self.is_new && self.sent.at().is_some() && !self.is_stopped.get() {
+            self.busy.server().note(&failed);
+        }
+        failed
+    }
+
+    fn on_head(&mut self, head: AnswerHead) -> AnswerHead {
         self.again = None;
+        self.is_new = false;
         self.busy.server().board.answered();
-        if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS {
+        if head.is_interim() {
             self.since = now();
-            return Ok(head);
+            return head;
         }
         self.is_kept = head.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
         self.body = match head.body {
@@ -348,7 +363,7 @@ impl Down {
             AnswerBody::Chunked => Body::Chunked(ChunkedDecoder::default()),
             AnswerBody::UntilClose => Body::UntilClose,
         };
-        Ok(head)
+        head
     }
 
     /// Waits until there is more of a head, and reads it.
@@ -379,11 +394,8 @@ impl Down {
                     Err(error) => Failed::Broken(error),
                 },
             };
-            if self.is_fresh && self.buffered.is_empty() && !self.is_stopped.get() {
-                self.busy.server().note(&failed);
-            }
             if self.again.is_none() || !self.buffered.is_empty() || self.is_stopped.get() {
-                return Err(failed);
+                return Err(self.noted(failed));
             }
             // Closed while it was idle, it may be: nobody has seen the request.
             self.line = None;
@@ -402,14 +414,14 @@ impl Down {
         let again = self.again.take();
         let connected = connected.inspect_err(|failed| server.note(failed));
         // The request may have been seen where it was sent first: that is what its end has to be known by.
-        let Line { stream, mut writer, open, .. } = connected.map_err(|_| Failed::Closed)?;
-        self.is_fresh = true;
+        let Line { stream, mut writer, open, is_new } = connected.map_err(|_| Failed::Closed)?;
         if self.is_stopped.get() {
             return Err(Failed::Closed);
         }
-        self.busy = Busy::new(server);
+        (self.busy, self.is_new) = (Busy::new(server), is_new);
         if let Some(Again { first, .. }) = again {
-            send_first(&mut writer, &first, self.times.idle).await.map_err(|unsent| unsent.failed)?;
+            let sent = send_first(&mut writer, &first, self.times.idle).await;
+            sent.map_err(|unsent| self.noted(unsent.failed))?;
         }
         self.since = now();
         (self.line, self.writer) = (Some((stream, open)), Some(writer));

@@ -45,8 +45,8 @@ pub(super) struct Line {
     pub(super) stream: Stream,
     pub(super) writer: Writer,
     pub(super) open: Open,
-    /// A request went out on it before.
-    pub(super) is_used: bool,
+    /// No answer has come on it yet.
+    pub(super) is_new: bool,
 }
 
 /// Counts a connection for as long as it is held.
@@ -122,7 +122,7 @@ impl Server {
                 Some(Ok((stream, writer))) => {
                     self.address.set(turn);
                     self.station.metrics.backend_connects_total.add(1);
-                    return Ok(Line { stream, writer, open: Open::new(&self.station), is_used: false });
+                    return Ok(Line { stream, writer, open: Open::new(&self.station), is_new: true });
                 }
                 Some(Err(error)) => failed = Failed::Unreachable(error),
                 None => failed = Failed::ConnectTimeout,

@@ -11,6 +11,7 @@ use super::*;
 use crate::backend::Backend;
 use crate::net::trial::{on_both, poll_once};
 use crate::net::{Turn, spawn};
+use crate::protocol::http::INTERIM_MAX;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -363,6 +364,27 @@ fn a_request_is_sent_again_once_and_not_after_a_byte_of_an_answer() {
             assert!(told.contains("closed the connection"), "{told}");
             let heard: Vec<_> = (0..requests).map(|_| peer.heard()).collect();
             assert_eq!((heard.len(), peer.unheard()), (requests, 0), "{half:?}");
+        }
+    });
+}
+
+#[test]
+fn a_thousand_interim_answers_are_handed_on_and_no_more() {
+    on_both(|| async {
+        for (count, expected) in [(INTERIM_MAX, true), (INTERIM_MAX + 1, false)] {
+            let peer = Peer::start(move |_, mut line| {
+                line.request();
+                line.say(&"HTTP/1.1 102 Processing\r\n\r\n".repeat(count));
+                line.say(OK);
+                line.await_end();
+            });
+            let (backend, _) = backend(&[peer.address]);
+            let mut exchange = backend.begin(get()).await.unwrap();
+            for _ in 0..INTERIM_MAX {
+                assert_eq!(exchange.down.head().await.unwrap().status, 102);
+            }
+            let last = exchange.down.head().await;
+            assert_eq!(last.is_ok_and(|head| head.status == 200), expected);
         }
     });
 }
