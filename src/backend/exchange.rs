@@ -53,15 +53,9 @@ pub struct Down {
     busy: Busy,
     times: Times,
     /// None while the request is sent again, and once that came to nothing.
-    line: Option<(Stream, Open)>,
-    /// Of the line on which the request was sent again.
-    writer: Option<Writer>,
-    /// The line is no older than the request, and nothing was answered on it.
-    is_new: bool,
+    source: Option<Source>,
     again: Option<Again>,
-    sent: Sent,
-    /// From when on the answer's head is waited for: since the last one before it.
-    since: Instant,
+    due: Due,
     asked: Asked,
     decoder: AnswerDecoder,
     /// What was read and is not looked at yet.
@@ -74,6 +68,23 @@ pub struct Down {
     /// Whether the server keeps the connection open.
     is_kept: bool,
     failed: Option<Failed>,
+}
+
+/// Where the answer comes from.
+struct Source {
+    stream: Stream,
+    open: Open,
+    /// Of a line on which the request was sent again.
+    writer: Option<Writer>,
+    /// The line is no older than the request, and nothing was answered on it.
+    is_new: bool,
+}
+
+/// From when on the answer's head is waited for.
+struct Due {
+    sent: Sent,
+    /// Not from before this: the head before it, or when the request was sent again.
+    since: Instant,
 }
 
 /// A request, as long as it may be sent again: it went out on a connection that was used before, which its server may
@@ -142,6 +153,14 @@ impl Sent {
     }
 }
 
+impl Due {
+    /// How much of `timeout` is left; all of it while the request is not sent to its end.
+    fn left(&self, timeout: Duration) -> Duration {
+        let from = self.sent.at().map(|at| at.max(self.since));
+        from.map_or(timeout, |from| (from + timeout).saturating_duration_since(now()))
+    }
+}
+
 impl Exchange {
     /// Sends the first of a request on this connection; `again`: whose it is, if it may be sent on another connection
     /// should this one turn out to be closed.
@@ -166,12 +185,9 @@ impl Exchange {
         let down = Down {
             busy,
             times,
-            line: Some((stream, open)),
-            writer: None,
-            is_new,
+            source: Some(Source { stream, open, writer: None, is_new }),
             again,
-            since: sent.at().unwrap_or_else(now),
-            sent,
+            due: Due { since: sent.at().unwrap_or_else(now), sent },
             asked: outgoing.asked(),
             decoder: AnswerDecoder::default(),
             buffered: Bytes::new(),
@@ -192,9 +208,9 @@ impl Exchange {
         if is_whole
             && down.is_kept
             && down.buffered.is_empty()
-            && let Some((stream, open)) = down.line.take()
+            && let Some(Source { stream, open, writer, .. }) = down.source.take()
         {
-            let writer = down.writer.take().unwrap_or(up.writer);
+            let writer = writer.unwrap_or(up.writer);
             down.busy.server().keep(Line { stream, writer, open, is_new: false });
         }
     }
@@ -205,9 +221,9 @@ impl Exchange {
     /// If there was no 101.
     pub fn into_tunnel(self) -> (Stream, Writer, Bytes) {
         let Exchange { up, mut down } = self;
-        let (stream, _) = down.line.take().expect("after 101 there is a connection");
-        let writer = down.writer.take().unwrap_or(up.writer);
-        (stream, writer, mem::take(&mut down.buffered))
+        let source = down.source.take().expect("after 101 there is a connection");
+        let writer = source.writer.unwrap_or(up.writer);
+        (source.stream, writer, mem::take(&mut down.buffered))
     }
 }
 
@@ -334,15 +350,16 @@ impl Down {
     /// Ends the connection in both directions, whoever waits or writes there.
     pub fn stop(&self) {
         self.is_stopped.set(true);
-        if let Some((stream, _)) = &self.line {
-            stream.shutdown(Shutdown::Both);
+        if let Some(source) = &self.source {
+            source.stream.shutdown(Shutdown::Both);
         }
     }
 
     /// Takes down that no answer came, where that is the server's doing: not of a connection that had been idle, for
     /// it may be closed at any time; nor while the rest of a request is waited for, which may be its client's fault.
     fn noted(&self, failed: Failed) -> Failed {
-        if self.is_new && self.sent.at().is_some() && !self.is_stopped.get() {
+        let is_new = self.source.as_ref().is_some_and(|source| source.is_new);
+        if is_new && self.due.sent.at().is_some() && !self.is_stopped.get() {
             self.busy.server().note(&failed);
         }
         failed
@@ -350,10 +367,12 @@ impl Down {
 
     fn on_head(&mut self, head: AnswerHead) -> AnswerHead {
         self.again = None;
-        self.is_new = false;
+        if let Some(source) = &mut self.source {
+            source.is_new = false;
+        }
         self.busy.server().board.answered();
         if head.is_interim() {
-            self.since = now();
+            self.due.since = now();
             return head;
         }
         self.is_kept = head.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
@@ -369,19 +388,15 @@ impl Down {
     /// Waits until there is more of a head, and reads it.
     async fn await_answer(&mut self) -> Result<(), Failed> {
         loop {
-            let Some((stream, _)) = &self.line else {
+            let Some(Source { stream, .. }) = &self.source else {
                 // Boxed: hardly any answer needs it.
                 Box::pin(self.send_again()).await?;
                 continue;
             };
-            let since = self.sent.at().map(|at| at.max(self.since));
-            let wait = since.map_or(self.times.answer, |since| {
-                (since + self.times.answer).saturating_duration_since(now())
-            });
-            let failed = match within(wait, stream.readable()).await {
-                None if self.sent.at().is_none_or(|at| now() - at.max(self.since) < self.times.answer) => {
-                    continue;
-                }
+            let left = self.due.left(self.times.answer);
+            let failed = match within(left, stream.readable()).await {
+                // The request was sent to its end meanwhile, or is not yet.
+                None if !self.due.left(self.times.answer).is_zero() => continue,
                 None => {
                     self.busy.server().note(&Failed::AnswerTimeout);
                     return Err(Failed::AnswerTimeout);
@@ -398,7 +413,7 @@ impl Down {
                 return Err(self.noted(failed));
             }
             // Closed while it was idle, it may be: nobody has seen the request.
-            self.line = None;
+            self.source = None;
             self.busy.server().station.metrics.proxied_retries_total.add(1);
         }
     }
@@ -418,20 +433,21 @@ impl Down {
         if self.is_stopped.get() {
             return Err(Failed::Closed);
         }
-        (self.busy, self.is_new) = (Busy::new(server), is_new);
+        self.busy = Busy::new(server);
         if let Some(Again { first, .. }) = again {
             let sent = send_first(&mut writer, &first, self.times.idle).await;
-            sent.map_err(|unsent| self.noted(unsent.failed))?;
+            let sent = sent.map_err(|unsent| unsent.failed);
+            sent.inspect_err(|failed| self.busy.server().note(failed))?;
         }
-        self.since = now();
-        (self.line, self.writer) = (Some((stream, open)), Some(writer));
+        self.due.since = now();
+        self.source = Some(Source { stream, open, writer: Some(writer), is_new });
         Ok(())
     }
 
     /// Waits until there is more of a body, and reads it.
     async fn await_body(&mut self) -> Result<(), Failed> {
         loop {
-            let Some((stream, _)) = &self.line else { return Err(Failed::Closed) };
+            let Some(Source { stream, .. }) = &self.source else { return Err(Failed::Closed) };
             if !self.is_more_there {
                 let ready = within(self.times.idle, stream.readable()).await;
                 ready.ok_or(Failed::Idle)?.map_err(Failed::Broken)?;
@@ -450,7 +466,7 @@ impl Down {
 
     /// Reads what has arrived behind what is there.
     fn fill(&mut self) -> io::Result<Filled> {
-        let Some((stream, _)) = &self.line else { return Ok(Filled::End) };
+        let Some(Source { stream, .. }) = &self.source else { return Ok(Filled::End) };
         let buffered = &mut self.buffered;
         let is_more_there = &mut self.is_more_there;
         self.busy.server().station.with_scratch(|scratch| {
