@@ -234,23 +234,9 @@ impl Up {
     /// # Errors
     /// The connection is broken, or the server took nothing for `idle_timeout`. It may have answered before that: ask
     /// [`Down::head`].
-    pub async fn send(&mut self, mut batch: Vec<Bytes>) -> Result<(), Failed> {
-        batch.retain(|slice| !slice.is_empty());
-        let mut front = 0;
-        while front < batch.len() {
-            let mut sent = self.writer.try_write(&batch[front..]).map_err(Failed::Broken)?;
-            if sent == 0 {
-                wait_for_room(&self.writer, self.idle_timeout).await?;
-            }
-            while front < batch.len() && sent >= batch[front].len() {
-                sent -= batch[front].len();
-                front += 1;
-            }
-            if sent > 0 {
-                batch[front].advance(sent);
-            }
-        }
-        Ok(())
+    pub async fn send(&mut self, batch: Vec<Bytes>) -> Result<(), Failed> {
+        let written = self.writer.write_within(self.idle_timeout, batch).await;
+        written.ok_or(Failed::Idle)?.map_err(Failed::Broken)
     }
 
     /// The request is sent to its end.

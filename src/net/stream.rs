@@ -26,6 +26,7 @@ use rustix::{
 use smallvec::SmallVec;
 
 use super::{
+    clock::within,
     driver::{self, Driver},
     socket::{Gather, SLICES_MAX, Socket},
 };
@@ -156,6 +157,31 @@ impl Writer {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Writes all of it, as the peer takes it; none if it takes nothing for `idle`. May be dropped: nobody knows how far
+    /// it came.
+    pub async fn write_within(&mut self, idle: Duration, mut batch: Vec<Bytes>) -> Option<io::Result<()>> {
+        batch.retain(|slice| !slice.is_empty());
+        let mut front = 0;
+        while front < batch.len() {
+            let mut sent = match self.try_write(&batch[front..]) {
+                Ok(0) => match within(idle, self.writable()).await? {
+                    Ok(()) => 0,
+                    Err(error) => return Some(Err(error)),
+                },
+                Ok(sent) => sent,
+                Err(error) => return Some(Err(error)),
+            };
+            while front < batch.len() && sent >= batch[front].len() {
+                sent -= batch[front].len();
+                front += 1;
+            }
+            if sent > 0 {
+                batch[front].advance(sent);
+            }
+        }
+        Some(Ok(()))
     }
 
     /// Waits until [`try_write`](Self::try_write) has something to say. May be dropped.

@@ -3,17 +3,16 @@
 //! Writes to the client alone. A body is handed on as it comes, in what frames the client knows; what was begun and does
 //! not come to its end is never finished, so that nobody takes it for whole. Reads nothing of the client's.
 
-use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{StatusCode, Version};
 
 use super::course::{Course, Pace};
 use super::upload::STEP_BYTES;
 use crate::backend::{Down, Failed};
-use crate::net::{Either, Writer, either, sleep, unix_s, within};
+use crate::net::{Either, Writer, either, sleep, unix_s};
 use crate::protocol::http::{
     After, AnswerFraming, AnswerHead, Answering, CHUNK_END, CHUNKS_END, Head, HttpDate, encode_answer,
     encode_chunk_size, encode_interim,
@@ -153,7 +152,10 @@ impl Download<'_> {
 
     /// Writes what the client takes in its time.
     async fn write(&mut self, batch: Vec<Bytes>) -> Result<(), Downloaded> {
-        write_all(self.writer, batch, self.idle).await.map_err(|_| Downloaded::NotTaken)
+        match self.writer.write_within(self.idle, batch).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(Downloaded::NotTaken),
+        }
     }
 }
 
@@ -204,26 +206,6 @@ impl Batch {
         self.bytes = 0;
         std::mem::take(&mut self.slices)
     }
-}
-
-/// Writes all of it, as the peer takes it; it may take nothing for so long. May be dropped: nobody knows how far it came.
-pub(super) async fn write_all(writer: &mut Writer, mut batch: Vec<Bytes>, idle: Duration) -> io::Result<()> {
-    let mut front = 0;
-    while front < batch.len() {
-        let mut sent = writer.try_write(&batch[front..])?;
-        if sent == 0 {
-            let room = within(idle, writer.writable()).await;
-            room.ok_or(io::ErrorKind::TimedOut)??;
-        }
-        while front < batch.len() && sent >= batch[front].len() {
-            sent -= batch[front].len();
-            front += 1;
-        }
-        if sent > 0 {
-            batch[front].advance(sent);
-        }
-    }
-    Ok(())
 }
 
 /// When a client that `waits` is told to send by us.

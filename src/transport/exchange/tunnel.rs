@@ -14,7 +14,6 @@ use tracing::debug;
 
 use super::Exchange;
 use super::course::Pace;
-use super::download::write_all;
 use super::upload::STEP_BYTES;
 use crate::backend;
 use crate::metrics::Metric;
@@ -120,7 +119,8 @@ impl Tunnel {
         loop {
             let len = bytes.len();
             if len > 0 {
-                write_all(writer, vec![bytes], self.silence.of_one).await?;
+                let written = writer.write_within(self.silence.of_one, vec![bytes]).await;
+                written.ok_or(io::ErrorKind::TimedOut)??;
             }
             pace.step(len).await;
             readable().await?;
